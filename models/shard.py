@@ -18,7 +18,8 @@ class PortShape(NamedTuple):
     numerics of `weight` and `payload`; whether the source sends `dense` sections; ticks (`phases`) that it takes for a
     position; `slots`, positions held at a time. A format that keeps a convolution's kernel has its `window`, the numbers of a
     `KernelWindow`, and as `nonzeros` how many elements of the matrix the kernel stands for. `early`: its product is made when a
-    section comes, so that what it heard need not be kept until the step. `blocks` in which a format stores weights, where it does.
+    section comes, so that what it heard need not be kept until the step. `blocks` in which a format stores weights, where it does,
+    and the `offset` of the first row in the first of them.
     """
 
     rows: int
@@ -34,6 +35,7 @@ class PortShape(NamedTuple):
     slots: int = 1
     early: bool = False
     blocks: int = 0
+    offset: int = 0
     window: tuple[int, ...] = ()
 
 

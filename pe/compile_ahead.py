@@ -37,7 +37,7 @@ def compile_ahead(shards: Iterable[ShardSize], params: Mapping[int, Mapping[str,
             blocks = port.shape.blocks  # of these, and of weights, shards have any number
             any_number = {(port.shape.nonzeros,), *(field.shape for field in fields if blocks and field.shape[0] == blocks)}
             arrays = tuple((field.dtype, field.shape if field.shape not in any_number else ()) for field in fields)
-            key = shard.format, arrays, port.shape._replace(nonzeros=0, blocks=0), place.adds
+            key = shard.format, arrays, port.shape._replace(nonzeros=0, blocks=0, offset=0), place.adds
             if key not in seen:
                 seen.add(key)
                 _compile_port(shard.format, port.shape, place.adds)

@@ -93,7 +93,7 @@ class Bound:
             rows=rows, gates=gates, source_units=columns, nonzeros=sparse.nonzeros, lanes=lanes, trace=trace > 0, weight=numeric[0],
             payload=numeric[1], dense=dense, phases=phases, slots=3,
         )  # fmt: skip
-        self.shape = formats.with_blocks(name, sparse, np.arange(rows), self.shape)
+        self.shape = laid_out(name, sparse, rows, self.shape)
         self.mem = {f.name: nothing_much(f.shape, f.dtype) for f in form.fields(self.shape)}
         for array, values in form.encode(sparse, self.shape).items():
             self.mem[array][...] = values
@@ -168,7 +168,7 @@ def visited(name, matrix, lanes, sections, **of_shape):
     """The stored weights that a format visits, by its cost twin; `of_shape` where it is not of one-gate float32 units."""
     shape = shape_of(*matrix.shape, np.count_nonzero(matrix), lanes, **of_shape)
     sparse = SparseRows.from_dense(matrix)
-    stored = lanes * formats.stored(name, formats.with_blocks(name, sparse, np.arange(len(matrix)), shape))
+    stored = lanes * formats.stored(name, laid_out(name, sparse, len(matrix), shape))
     macs = [sum(np.count_nonzero(matrix[:, key % matrix.shape[1]]) for key in keys) for keys, _ in sections]
     return sum(
         twins.twin("formats", name).visited(m, len(keys), stored, len(matrix)) for m, (keys, _) in zip(macs, sections, strict=True)
@@ -177,6 +177,11 @@ def visited(name, matrix, lanes, sections, **of_shape):
 
 def same_bits(a, b):
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def laid_out(name, sparse, rows, shape):
+    """A shard of all units of a matrix, or of those from the first one on."""
+    return formats.laid_out(name, sparse, np.arange(rows), np.arange(rows // shape.gates), shape)
 
 
 def shape_of(rows, columns, nonzeros, lanes, **rest):
@@ -196,7 +201,7 @@ def test_estimate_equals_actual_to_the_byte(name, weight, data):
     sparse, form = SparseRows.from_dense(matrix), formats.named(name)
     payload = "int8" if weight == "int8" else "float32"
     shape = shape_of(*matrix.shape, sparse.nonzeros, 2, gates=gates, weight=weight, payload=payload)
-    shape = formats.with_blocks(name, sparse, np.arange(len(matrix)), shape)
+    shape = laid_out(name, sparse, len(matrix), shape)
     estimate = {f.name: f for f in form.fields(shape) if f.role == "weights"}
     actual = form.encode(sparse, shape)
     assert estimate.keys() == actual.keys()
@@ -536,7 +541,8 @@ def drive(name, trace, **numeric):
     sums = "<i4" if weight == np.int8 else "<f4"
     for shape in shapes(trace, **numeric):
         sparse = SparseRows.from_dense(np.ones((shape.rows, shape.source_units), weight))
-        shape = formats.with_blocks(name, sparse, np.arange(shape.rows), shape)
+        units = np.arange(shape.rows // shape.gates)
+        shape = formats.laid_out(name, sparse, np.arange(shape.rows), units, shape)
         fields = [*form.fields(shape), Field("sums", (2, shape.rows), sums, "variables")]
         fields.append(Field("counts", (2, 2), "<u4", "variables"))
         fields += [Field("keys", (4,), "<u4", "variables"), Field("fifo", (4,), "<f4", "variables")]

@@ -44,14 +44,14 @@ NETWORK = pruned()
 CHIP = load_chip()
 
 
-def bound(weights, events, gates=3):
-    """The port of a matrix (rows, source units), and its arrays, after it heard events (lanes, source units)."""
+def bound(weights, events, gates=3, first=0):
+    """The port of a matrix (rows, source units) from a `first` unit on, and its arrays, after it heard events (lanes, source units)."""
     form, sparse, lanes = formats.named("vectors"), SparseRows.from_dense(weights), len(events)
     shape = PortShape(
         rows=len(weights), gates=gates, source_units=weights.shape[1], nonzeros=sparse.nonzeros, lanes=lanes, weight="int8",
         payload="int8",
     )  # fmt: skip
-    shape = formats.with_blocks("vectors", sparse, np.arange(len(weights)), shape)
+    shape = formats.laid_out("vectors", sparse, np.arange(len(weights)), first + np.arange(len(weights) // gates), shape)
     mem = {field.name: np.zeros(field.shape, field.dtype) for field in form.fields(shape)}
     for name, array in form.encode(sparse, shape).items():
         mem[name][...] = array
@@ -64,13 +64,15 @@ def bound(weights, events, gates=3):
     return shape, mem
 
 
-def test_the_sums_are_those_of_the_arrays_own_kernel():
+@pytest.mark.parametrize("first", [0, 1, 5, 21])
+def test_the_sums_are_those_of_the_arrays_own_kernel(first):
     rng = np.random.default_rng(3)
-    weights = rng.integers(-127, 128, (42, 30)).astype(np.int8) * (rng.random((42, 30)) < 0.1)
+    weights = (rng.integers(-127, 128, (42, 30)) * (rng.random((42, 30)) < 0.1)).astype(np.int8)
     events = rng.integers(-127, 128, (5, 30)).astype(np.int8)
-    _, mem = bound(weights.astype(np.int8), events)
+    shape, mem = bound(weights, events, first=first)
+    assert shape.offset == 3 * first % 16
     expected = np.zeros((5, 42), np.int32)
-    mac_matmul(events, np.ascontiguousarray(weights.astype(np.int8).T), 0, 0, False, expected)
+    mac_matmul(events, np.ascontiguousarray(weights.T), 0, 0, False, expected)
     assert np.array_equal(mem["sums"], expected)
     assert mem["gathered"].shape[0] == 4, "the array takes four lanes at a time"
 
@@ -89,20 +91,16 @@ def test_a_vector_takes_sixteen_bytes_and_two_that_say_what_it_hears():
     assert weight_bytes(256, 402) == 402 * 17 + 4 * 7
 
 
-def test_units_are_dealt_in_sixteens_so_that_no_vector_is_cut():
-    placement = place(NETWORK, CHIP, "uniform", "vectors", None)
-    for placed in placement.pes:
-        for _, units in placed.share:
-            first, whole = units[units % 16 == 0], np.arange(UNITS)
-            assert np.array_equal(units, np.concatenate([whole[u : u + 16] for u in first])), "whole sixteens, and the last eight"
+@pytest.mark.parametrize("mapping", ["uniform", "balanced", "clustered"])
+def test_units_are_dealt_in_runs_so_that_a_vector_is_cut_at_their_ends_alone(mapping):
     trained = 16 * 3 * 8  # weights of three vectors in each of eight groups
-    for layer in NETWORK.layers:
-        shares = [units for placed in placement.pes for population, units in placed.share if population == layer]
-        stored = stored_weights(NETWORK, placement.request, layer, shares)
-        assert [int(of_port.sum()) for of_port in stored] == [trained, trained]
-    many = place(NETWORK, CHIP, "uniform", "vectors", 20)  # more PEs than sixteens: single units, and vectors are cut
-    shares = [units for placed in many.pes for population, units in placed.share if population == 1]
-    assert stored_weights(NETWORK, many.request, 1, shares)[0].sum() > trained
+    for pes in (2, 6, 9):
+        placement = place(NETWORK, CHIP, mapping, "vectors", pes)
+        for layer in NETWORK.layers:
+            shares = [units for placed in placement.pes for population, units in placed.share if population == layer]
+            assert all(np.array_equal(units, np.arange(units[0], units[-1] + 1)) for units in shares)
+            for of_port in stored_weights(NETWORK, placement.request, layer, shares):
+                assert trained <= of_port.sum() <= trained + 16 * 3 * (len(shares) - 1), "one group more for each end between PEs"
 
 
 @pytest.mark.parametrize("mapping", ["uniform", "balanced", "clustered"])
@@ -133,9 +131,9 @@ def test_a_source_unit_beyond_the_source_is_refused():
 
 
 def counts(lanes: int, groups: int, kept: int) -> PortCounts:
-    """A port at one position: so many groups of as many vectors."""
+    """A port at one position, whose rows lie in so many groups at most, of as many vectors."""
     one = {name: np.zeros(1, np.int64) for name in ("phases", "dense", "traced", "adds", "channels", "places")}
-    facts = {"rows": 16 * groups, "gates": 1, "weights": 1, "width": 300, "weight_bytes": 1, "value_bytes": 1, "phases": 1}
+    facts = {"rows": 16 * groups - 15, "gates": 1, "weights": 1, "width": 300, "weight_bytes": 1, "value_bytes": 1, "phases": 1}
     work = {"macs": 1, "visited": 16 * kept * groups * lanes, "heard": 10, "lanes": lanes}
     columns = {name: np.array([value]) for name, value in facts.items()} | {k: np.array([[v]]) for k, v in work.items()}
     return PortCounts(**{**one, **columns})

@@ -26,14 +26,14 @@ from models.network import I64, U32, Network, Projection
 from pe.sram import SramOverflow
 
 
-def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool, block: int = 1) -> Deal:
-    """Deal a group of layers to `pes` PEs, unit i of each to the same one; `even` and `block` as of `deal_layer`.
+def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool, runs: bool = False) -> Deal:
+    """Deal a group of layers to `pes` PEs, unit i of each to the same one; `even` and `runs` as of `deal_layer`.
 
     Each phase of a position is even on its own: what a layer computes from what was there before its group began, and what it
     computes from what others of the group send.
     """
     if len(group) == 1:
-        return deal_layer(network, group[0], pes, even, block)
+        return deal_layer(network, group[0], pes, even, runs)
     phases, together = [], units_together(network, group)
     for layer in group:
         of_group = [p for p in network.populations[layer].projections if p.delay == 0 and p.source in group]
@@ -44,23 +44,20 @@ def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool, b
     return [tuple(UnitSet(layer, _units_of(hand, together)) for layer in group) for hand in hands]
 
 
-def deal_layer(network: Network, layer: int, pes: int, even: bool, block: int = 1) -> Deal:
+def deal_layer(network: Network, layer: int, pes: int, even: bool, runs: bool = False) -> Deal:
     """Deal the units of a layer to `pes` PEs, heaviest first, each to the lightest PE.
 
     `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable. A layer that
-    hears through a convolution is always dealt in runs of as many units. Neighbouring units stay together in blocks of so many,
-    where there are as many `block`s as PEs; the last one may be smaller.
+    hears through a convolution is always dealt in `runs` of as many units, and any is for a format that wants neighbours.
     """
-    together, every = units_together(network, (layer,)), network.populations[layer].units
-    if hears_by_kernel(network, layer):
-        return [(UnitSet(layer, _units_of(run, together)),) for run in np.array_split(np.arange(every // together), pes)]
-    if block > together and -(-every // block) >= pes:
-        together = block
-    units = -(-every // together)
+    together = units_together(network, (layer,))
+    units = network.populations[layer].units // together
+    if runs or hears_by_kernel(network, layer):
+        return [(UnitSet(layer, _units_of(run, together)),) for run in np.array_split(np.arange(units), pes)]
     weights = _unit_weights(network, layer)
     if not even:
         weights += _unit_words(network, layer)
-    weights = np.add.reduceat(weights, np.arange(0, every, together))
+    weights = weights.reshape(-1, together).sum(axis=1)
     full, larger = divmod(units, pes)
     hands: list[list[int]] = [[] for _ in range(pes)]
     heap = [(0, pe) for pe in range(pes)]
@@ -77,8 +74,7 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool, block: int = 
             if not larger:
                 heap = [entry for entry in heap if len(hands[entry[1]]) < full]
                 heapq.heapify(heap)
-    dealt = [_units_of(sorted(hand), together) for hand in hands]
-    return [(UnitSet(layer, own[own < every]),) for own in dealt]
+    return [(UnitSet(layer, _units_of(sorted(hand), together)),) for hand in hands]
 
 
 def units_together(network: Network, group: tuple[int, ...]) -> int:
@@ -163,7 +159,7 @@ def fewest_pes(network: Network, request: Request, group: tuple[int, ...], *, ev
         raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
 
     def enough(pes: int) -> bool:
-        return all_fit(network, request, deal_group(network, group, pes, even, formats.units_together(request.format)))
+        return all_fit(network, request, deal_group(network, group, pes, even, formats.wants_runs(request.format)))
 
     values_bytes = sum(p.weights.values.nbytes for layer in group for p in network.populations[layer].projections)
     low = min(values_bytes // request.size.data_bytes, units - 1)  # in any format the values alone need more than this

@@ -57,7 +57,7 @@ def _port_shape(
         trace=projection.trace > 0, weight=projection.weights.numeric, payload=source.payload, dense=source.dense,
         phases=phases, slots=times.slots(population, projection), window=window, early=early,
     )  # fmt: skip
-    return formats.with_blocks(request.format, weights, _gate_rows(units, layer.units, gates), shape)
+    return formats.laid_out(request.format, weights, _gate_rows(units, layer.units, gates), units, shape)
 
 
 def share_sizes(network: Network, request: Request, share: Share) -> list[ShardSize]:
@@ -125,7 +125,7 @@ def _largest(sizes: Sequence[ShardSize]) -> ShardSize:
     ports = []
     for n, port in enumerate(sizes[0].ports):
         shapes = [size.ports[n].shape for size in sizes]
-        counts = {of: max(getattr(shape, of) for shape in shapes) for of in ("nonzeros", "blocks", "rows")}
+        counts = {of: max(getattr(shape, of) for shape in shapes) for of in ("nonzeros", "blocks", "offset", "rows")}
         most = port.shape._replace(**counts)
         if most.window:
             most = most._replace(window=tuple(largest_window([KernelWindow(*shape.window) for shape in shapes])))

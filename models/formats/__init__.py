@@ -11,9 +11,9 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
   `SparseRows`. A format with `KEEPS_KERNELS = True` gets the rows of a convolution as they are (`models/convolution.py`), and its
   `shape.window`; for any other they are unrolled.
 - `BYTES_ONLY = True`, where it is another format for weights that are no int8.
-- `blocks_of(weights, rows, shape)`, where weights are stored in blocks of `BLOCK_WEIGHTS` whose number does not follow from counts:
-  how many for these rows of a matrix, which is then the shape's `blocks`; and `UNITS_TOGETHER`, how many neighbouring units a
-  mapping had best deal as one.
+- `laid_out(weights, rows, units, shape)`, where weights are stored in blocks of `BLOCK_WEIGHTS` whose number does not follow from
+  counts: the shape with its `blocks`, and `offset`, for these rows of a matrix, of these units. `RUNS = True`: mappings had best
+  deal neighbouring units to one PE.
 - `check(arrays, shape)`, where it has indices: raises ModelError where one leads beyond the shard, before compiled code follows it.
 - `port(mem, shape, trace)`: a `Port` over arena views by their names: its own, and `sums` (lanes, rows) of the type
   `sum_of(weight, payload)` and `counts` (lanes, 2) uint32 (effective MACs, stored weights visited), which the PE keeps. With
@@ -114,10 +114,10 @@ def keeps_kernel(name: str, weights: Weights) -> bool:
     return isinstance(weights, Convolution) and getattr(named(name), "KEEPS_KERNELS", False)
 
 
-def with_blocks(name: str, weights: Weights, rows: Array, shape: PortShape) -> PortShape:
-    """Return the shape of a port with the number of blocks in which a format stores these rows, where it stores blocks."""
-    of = getattr(named(name), "blocks_of", None)
-    return shape._replace(blocks=of(weights.to_rows(), rows, shape)) if of else shape
+def laid_out(name: str, weights: Weights, rows: Array, units: Array, shape: PortShape) -> PortShape:
+    """Return the shape of a port with what a format that stores blocks has of them, for these rows of a matrix."""
+    of = getattr(named(name), "laid_out", None)
+    return of(weights.to_rows(), rows, units, shape) if of else shape
 
 
 def stored(name: str, shape: PortShape) -> int:
@@ -125,9 +125,9 @@ def stored(name: str, shape: PortShape) -> int:
     return getattr(named(name), "BLOCK_WEIGHTS", 1) * shape.blocks if shape.blocks else shape.nonzeros
 
 
-def units_together(name: str) -> int:
-    """Return how many neighbouring units a mapping had best deal to one PE, for a format: 1 of most."""
-    return getattr(named(name), "UNITS_TOGETHER", 1)
+def wants_runs(name: str) -> bool:
+    """Tell whether mappings had best deal neighbouring units to one PE, for a format."""
+    return bool(getattr(named(name), "RUNS", False))
 
 
 @cache  # a mapping asks for it once a shard

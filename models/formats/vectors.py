@@ -1,10 +1,10 @@
 """`vectors`: int8 weights of a matrix that is pruned by vectors, for the MAC array: sixteen rows of one source unit stored or not.
 
 Rows are put side by side unit after unit, all gates of a unit together, and cut into groups of sixteen, as the trainer groups them
-(`models/training/common/vector_layout.py`); so whole sixteens of units are whole groups, and mappings deal them together where they
-can (`UNITS_TOGETHER`). A group stores the vectors in which any weight is not zero, with two bytes (one up to 256 source units) that
-say which source unit each is of. The core gathers what these units sent, a byte each, and the array multiplies that by the vectors:
-16 accumulators a group, each read once for all lanes, up to four. It skips no unit that was silent.
+(`models/training/common/vector_layout.py`). A PE of neighbouring units has their groups, of which the first and the last may lie in
+part on other PEs; so mappings deal units in runs. A group stores the vectors in which any weight is not zero, with two bytes (one
+up to 256 source units) that say which source unit each is of. The core gathers what these units sent, a byte each, and the array
+multiplies that by the vectors: 16 accumulators a group, each read once for all lanes, up to four. It skips no unit that was silent.
 
 The emulator computes the same integer sums, and skips products with zeros. Weights or events that are no bytes, traces, and sources
 of several ticks a position are for the core: then it is `csr`.
@@ -36,17 +36,17 @@ from models.shard import PortShape
 
 BYTES_ONLY = True
 BLOCK_WEIGHTS = COLUMNS
-UNITS_TOGETHER = COLUMNS
+RUNS = True
 
 
 def _groups(shape: PortShape) -> int:
-    return -(-shape.rows // COLUMNS)
+    return -(-(shape.offset + shape.rows) // COLUMNS)
 
 
 def _slots(shape: PortShape) -> Array:
-    """Return of each row of a shard, gate after gate, its place among the rows side by side, unit after unit."""
+    """Return of each row of a shard, gate after gate, its place in the groups, where rows lie unit after unit."""
     units = shape.rows // shape.gates
-    return (np.arange(units)[None, :] * shape.gates + np.arange(shape.gates)[:, None]).reshape(-1)
+    return shape.offset + (np.arange(units)[None, :] * shape.gates + np.arange(shape.gates)[:, None]).reshape(-1)
 
 
 def _kept(weights: SparseRows, shape: PortShape) -> tuple[Array, Array]:
@@ -57,15 +57,19 @@ def _kept(weights: SparseRows, shape: PortShape) -> tuple[Array, Array]:
     return rows, kept
 
 
-def blocks_of(weights: SparseRows, rows: Array, shape: PortShape) -> int:
-    """Return how many vectors these rows of a matrix take: those in which any weight is not zero."""
-    if not on_array(shape):
-        return 0
+def laid_out(weights: SparseRows, rows: Array, units: Array, shape: PortShape) -> PortShape:
+    """Return the shape with how many vectors these rows of a matrix take, those in which any weight is not zero, and where the
+    first row lies in its group: that of the whole matrix, where units are neighbours.
+    """
+    if not on_array(shape) or not len(units):
+        return shape
+    neighbours = int(units[-1]) - int(units[0]) == len(units) - 1
+    shape = shape._replace(offset=int(units[0]) * shape.gates % COLUMNS if neighbours else 0)
     places = np.full(_groups(shape) * COLUMNS, len(rows))
     places[_slots(shape)] = np.arange(len(rows))
     by_row = weights.row_bits
     groups = np.concatenate([by_row[rows], np.zeros((1, by_row.shape[1]), np.uint8)])[places].reshape(-1, COLUMNS, by_row.shape[1])
-    return int(np.unpackbits(np.bitwise_or.reduce(groups, axis=1)).sum())
+    return shape._replace(blocks=int(np.unpackbits(np.bitwise_or.reduce(groups, axis=1)).sum()))
 
 
 def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
@@ -117,7 +121,7 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     vector = mem["vector"]
     flat = vector.reshape(vector.size)
     own = {name: mem[name] for name in ("values", "inputs", "extents", "vector", "gathered", "sums", "counts")}
-    product = _product.bind(**own, gates=shape.gates)
+    product = _product.bind(**own, gates=shape.gates, offset=shape.offset)
     receive = csr.scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
     return Port(clear=zeroing(flat), receive=receive, product=product, forget=zeroing_lane(vector))
 
@@ -125,21 +129,21 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
 @bindable_late
 def _product(
     values: NumberRows, inputs: Indices, extents: Words, vector: NumberRows, gathered: NumberRows, sums: NumberRows,
-    counts: WordRows, gates: Number, lane: Lane,
+    counts: WordRows, gates: Number, offset: Number, lane: Lane,
 ) -> None:  # fmt: skip
     rows, units, own = sums.shape[1], sums.shape[1] // gates, lane % gathered.shape[0]
     for row in range(rows):
         sums[lane, row] = 0
     macs = 0
     for group in range(extents.size - 1):
-        first, begin, end = 16 * group, extents[group], extents[group + 1]
+        first, begin, end = 16 * group - offset, extents[group], extents[group + 1]
         for v in range(begin, end):
             gathered[own, v - begin] = vector[lane, inputs[v]]
         for v in range(begin, end):
             event = np.int32(gathered[own, v - begin])
             if event == 0:
                 continue
-            for place in range(first, min(first + 16, rows)):
+            for place in range(max(first, 0), min(first + 16, rows)):
                 weight = values[v, place - first]
                 sums[lane, place % gates * units + place // gates] += np.int32(weight) * event
                 macs += weight != 0

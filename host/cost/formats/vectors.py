@@ -35,7 +35,8 @@ visited = csr.visited
 
 
 def _groups(port: PortCounts) -> I64:
-    return np.asarray(-(-port.rows // COLUMNS), np.int64)
+    """Return how many groups the rows of each port lie in at most: a run of them may begin anywhere in its first group."""
+    return np.asarray(-(-(port.rows + COLUMNS - 1) // COLUMNS), np.int64)
 
 
 def _vectors(port: PortCounts) -> I64:

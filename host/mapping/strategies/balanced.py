@@ -31,5 +31,5 @@ def deals(network: Network, request: Request) -> list[Deal]:
     while request.pes is not None and sum(counts.values()) < request.pes:
         growing = [group for group in groups if counts[group] < pieces_of(network, group)]
         counts[max(growing, key=lambda group: weights[group] / counts[group])] += 1
-    block = formats.units_together(request.format)
-    return [[share for group in groups for share in deal_group(network, group, counts[group], even=EVEN, block=block)]]
+    runs = formats.wants_runs(request.format)
+    return [[share for group in groups for share in deal_group(network, group, counts[group], even=EVEN, runs=runs)]]

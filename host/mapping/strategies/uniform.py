@@ -2,7 +2,6 @@
 
 from host.mapping.dealing import check_units, deal_group, deal_whole_layers, pieces_of, split_pes
 from host.mapping.request import Deal, Request
-from host.mapping.sharding import all_fit
 from models import formats
 from models.network import Network
 
@@ -15,27 +14,14 @@ def deals(network: Network, request: Request) -> list[Deal]:
 
     Without a number each layer gets as many as there are for it, less those that would not spare the busiest PE of the
     smallest layer a unit: 50 each for the paper's three layers, 64 each for its two of 256 units. Layers that lie beside each
-    other count as one. Units that a format wants together count as one unit, where so many fit a PE.
+    other count as one.
     """
-    together = formats.units_together(request.format)
-    if together > 1 and not request.pes:
-        shares = _deal(network, _spread(network, request, together), together)
-        if all_fit(network, request, shares):
-            return [shares]
-        together = 1
-    return [_deal(network, request.pes or _spread(network, request, 1), together)]
-
-
-def _spread(network: Network, request: Request, together: int) -> int:
-    """Return over how many PEs a network is dealt where no number is asked for."""
-    groups, smallest = len(network.groups), min(-(-pieces_of(network, group) // together) for group in network.groups)
+    groups, smallest = len(network.groups), min(pieces_of(network, group) for group in network.groups)
     each = min(request.available // groups, smallest)
-    return -(-smallest // -(-smallest // each)) * groups if each else max(request.available, 1)
-
-
-def _deal(network: Network, pes: int, together: int) -> Deal:
-    if pes < len(network.groups):
-        return deal_whole_layers(network, pes)
+    spread = -(-smallest // -(-smallest // each)) * groups if each else max(request.available, 1)
+    pes = request.pes or spread
+    if pes < groups:
+        return [deal_whole_layers(network, pes)]
     check_units(network, pes)
-    counts = split_pes(network, pes)
-    return [share for group, count in counts.items() for share in deal_group(network, group, count, even=EVEN, block=together)]
+    runs, counts = formats.wants_runs(request.format), split_pes(network, pes)
+    return [[share for group, count in counts.items() for share in deal_group(network, group, count, even=EVEN, runs=runs)]]
