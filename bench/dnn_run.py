@@ -101,9 +101,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--pes", type=int, default=17, help="for the digits")
-    given = parser.parse_args()
-    rate, over_chip = digits(given.runs, given.pes)
-    figures: Figures = {"dnn_barrier": barrier_ms(given.runs), "dnn_image": 1e3 / rate}
+    flags = parser.parse_args()
+    rate, over_chip = digits(flags.runs, flags.pes)
+    figures: Figures = {"dnn_barrier": barrier_ms(flags.runs), "dnn_image": 1e3 / rate}
     print(held(figures))
     print(f"  digits: {rate:,.0f} images a second, {over_chip:,.0f} times the modelled chip's time")
     if (pair := against_onnxruntime()) is not None:

@@ -102,15 +102,15 @@ def main() -> int:
     parser.add_argument("--trace-positions", type=int, default=20_000, help="of its timeline (default 20,000)")
     parser.add_argument("--model", default="lm", help="of `run`: lm, tiny ... (default lm)")
     parser.add_argument("--pes", type=int, default=150)
-    chosen = parser.parse_args()
+    flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder, began = Path(place) / "run", time.perf_counter()
-        if chosen.what == "run":
-            peaks = run(folder, chosen.model, chosen.tokens, chosen.pes)
+        if flags.what == "run":
+            peaks = run(folder, flags.model, flags.tokens, flags.pes)
             report = read_report(folder)
             print(f"{report['events']['positions']:,} tokens, {report['events']['sha256'][:12]}")
         else:
-            peaks = recorded(folder, chosen.positions, chosen.tokens, chosen.pes, chosen.trace_positions)
+            peaks = recorded(folder, flags.positions, flags.tokens, flags.pes, flags.trace_positions)
         size_bytes, took_s = (folder / FILE).stat().st_size, time.perf_counter() - began
     print(f"{size_bytes / 1e6:,.0f} MB of ledger, {took_s:.0f} s")
     rows = [(kind, phase, f"{uss / 1e6:.1f}", f"{rss / 1e6:.1f}") for (kind, phase), (uss, rss) in sorted(peaks.items())]

@@ -100,13 +100,13 @@ def main() -> None:
     print("| network | spikes by layer | output spikes | bits differing | fires most | s |\n|---|---|---:|---:|---:|---:|")
     for name, network in variants(model.network):
         began = time.perf_counter()
-        sent = spikes_of(replace(model, network=network), x)
-        bits = sent[output] != 0
+        spikes = spikes_of(replace(model, network=network), x)
+        bits = spikes[output] != 0
         reference = bits if reference is None else reference
-        layers = ", ".join(str(int(events.sum())) for n, events in sent.items() if n != output)
-        most, seconds = int(sent[output].sum(axis=0).argmax()), time.perf_counter() - began
+        layers = ", ".join(str(int(events.sum())) for n, events in spikes.items() if n != output)
+        most, seconds = int(spikes[output].sum(axis=0).argmax()), time.perf_counter() - began
         differing = f"{int((bits != reference).sum())} of {bits.size}"
-        print(f"| {name} | {layers} | {int(sent[output].sum())} | {differing} | {most} | {seconds:.1f} |", flush=True)
+        print(f"| {name} | {layers} | {int(spikes[output].sum())} | {differing} | {most} | {seconds:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -88,10 +88,10 @@ class Dnn:
         prepared = self.model.prepared
         if prepared is None:
             raise WrongInput(f"quantise {self.name}: holds integers alone; needs the float graph")
-        given = samples
-        if given is not None:
+        arrays = samples
+        if arrays is not None:
             names = [one.name for one in prepared.graph.inputs]
-            given = {name: np.asarray(one) for name, one in (given if isinstance(given, dict) else {names[0]: given}).items()}
+            arrays = {name: np.asarray(one) for name, one in (arrays if isinstance(arrays, dict) else {names[0]: arrays}).items()}
         elif not prepared.grids:
             raise WrongInput(f"quantise {self.name}: a float network's scales are chosen by samples; give some")
         settings = DnnSettings(
@@ -99,10 +99,10 @@ class Dnn:
             equalise=equalise,
         )  # fmt: skip
         with explained():
-            network, losses = quantise_dnn(prepared, given, settings, f"quantise {self.name}")
-        made = Dnn(replace(self.model, network=network), name=self.name, notes=self.notes)
-        made.losses = tuple(losses)
-        return made
+            network, losses = quantise_dnn(prepared, arrays, settings, f"quantise {self.name}")
+        quantised = Dnn(replace(self.model, network=network), name=self.name, notes=self.notes)
+        quantised.losses = tuple(losses)
+        return quantised
 
     def reference(self, inputs: Any) -> dict[str, Any]:
         """Return the outputs of the plain integer reference for one input, float32; of the float graph, before it is quantised."""
@@ -111,9 +111,9 @@ class Dnn:
         from models.dnn.evaluate import run_graph
         from models.dnn.reference import dequantised, quantised_inputs, run_network
 
-        given = inputs if isinstance(inputs, dict) else {next(iter(self.inputs)): inputs}
+        arrays = inputs if isinstance(inputs, dict) else {next(iter(self.inputs)): inputs}
         with explained():
-            feeds = {name: np.asarray(given[name]).reshape(shape) for name, shape in self.inputs.items()}
+            feeds = {name: np.asarray(arrays[name]).reshape(shape) for name, shape in self.inputs.items()}
             network, prepared = self.model.network, self.model.prepared
             if network is not None:
                 run = run_network(network, quantised_inputs(network, feeds))

@@ -94,8 +94,8 @@ class Helper:
         if code < 0:
             return HostError(f"the helper process died ({signal.Signals(-code).name})", Exit.DIED)
         self._complaints.seek(0)
-        said = self._complaints.read().decode(errors="replace").strip()
-        return RuntimeError(f"gennaker's helper process ended ({code})" + (f":\n{said}" if said else ""))
+        complaint = self._complaints.read().decode(errors="replace").strip()
+        return RuntimeError(f"gennaker's helper process ended ({code})" + (f":\n{complaint}" if complaint else ""))
 
     def interrupt(self) -> None:
         """Hand an interrupt on: a run ends in order."""

@@ -291,19 +291,19 @@ class Join:
     def _deliver(self, state: _Tick, number: int, group: Group) -> Section:
         """Return the section of a population as a group hears it."""
         parts, population = state.parts[number], self.populations[number]
-        given = population.sources
+        sources = population.sources
         if group.endpoints != (HOST,):
-            given = tuple(source for source in given if parts[source].routed and (number, source) in group.routed)
-        if len(given) == len(population.sources):
+            sources = tuple(source for source in sources if parts[source].routed and (number, source) in group.routed)
+        if len(sources) == len(population.sources):
             run = state.runs.get(number)
             if run is None:
-                run = state.runs[number] = population.merge([parts[source].section for source in given])
+                run = state.runs[number] = population.merge([parts[source].section for source in sources])
             return run if group.endpoints == (HOST,) else run._replace(ledger=b"")
         header = state.parts[number][population.sources[0]].section._replace(keys=b"", values=b"", ledger=b"")
-        if given and population.payload.dense:  # all or none: what has no keys cannot have gaps
-            self._lose_parts(population, given, group)
-        elif given:
-            whole = population.payload.merge([parts[source].section for source in given], None)
+        if sources and population.payload.dense:  # all or none: what has no keys cannot have gaps
+            self._lose_parts(population, sources, group)
+        elif sources:
+            whole = population.payload.merge([parts[source].section for source in sources], None)
             return whole._replace(ledger=b"")
         return header
 

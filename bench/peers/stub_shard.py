@@ -36,10 +36,10 @@ class Parrot:
         running = np.zeros(1, np.int64)  # the address of the tick's own mark
         send_keys, send_values = np.zeros(FIFO_EVENTS, np.uint32), np.zeros(FIFO_EVENTS, np.float32)
         due = _columns([part.run(tick) for tick in range(PATTERNS)])
-        said = _columns([part.batch(tick) for tick in range(PATTERNS)])
+        columns = _columns([part.batch(tick) for tick in range(PATTERNS)])
         size = part.size
         step = Call(
-            _step_at, self._progress, self._times_ns.ravel(), running, due[0], *said, send_keys, send_values.view(np.uint32),
+            _step_at, self._progress, self._times_ns.ravel(), running, due[0], *columns, send_keys, send_values.view(np.uint32),
             size.warm_up, lap_ticks(size), size.all_ticks,
         )  # fmt: skip
         clear, receive = Call(_clear_at, self._progress), Call(_receive_at, self._progress, *due)

@@ -40,8 +40,8 @@ def add_dnn_flags(parser: Any) -> None:
 
 def take_dnn_flags(flags: dict[str, Any]) -> dict[str, Any]:
     """Take the flags out of a command's: those that were given."""
-    taken = {name: flags.pop(name) for name in NAMES}
-    return {name: value for name, value in taken.items() if value is not None}
+    values = {name: flags.pop(name) for name in NAMES}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def refuse_dnn_flags(given: dict[str, Any]) -> None:

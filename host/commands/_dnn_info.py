@@ -56,9 +56,9 @@ def _network_lines(network: IntegerNetwork) -> list[str]:
         for one in network.operations
     ]
     wide = sum(one.may_overflow for one in network.operations)
-    said = f"{wide} operations could exceed the array's 24 bits" if wide else "no sum can exceed the array's 24 bits"
+    sums = f"{wide} operations could exceed the array's 24 bits" if wide else "no sum can exceed the array's 24 bits"
     return [
-        f"{'numbers':<{_LABEL}} int8; {said}",
+        f"{'numbers':<{_LABEL}} int8; {sums}",
         f"{'rules':<{_LABEL}} rounds {network.rounding}, a wider sum: {network.overflow}",
         f"{'sha256':<{_LABEL}} {network.fingerprint()}",
         "",

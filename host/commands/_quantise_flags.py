@@ -42,9 +42,9 @@ def take_quantise_flags(flags: dict[str, Any]) -> QuantiseFlags:
     """Take the flags out of a command's; HostError for bits that cannot be, or for flags that say how to do what is not done."""
     chosen = QuantiseFlags(**{name: flags.pop(name) for name in QuantiseFlags._fields})
     if chosen.bits == FLOAT:
-        given = [f"--{name.replace('_', '-')}" for name in QuantiseFlags._fields[1:] if getattr(chosen, name) not in (None, False)]
-        if given:
-            raise HostError(f"{', '.join(given)}: says how to quantise; needs --bits 8")
+        names = [f"--{name.replace('_', '-')}" for name in QuantiseFlags._fields[1:] if getattr(chosen, name) not in (None, False)]
+        if names:
+            raise HostError(f"{', '.join(names)}: says how to quantise; needs --bits 8")
     elif chosen.bits not in {str(bits) for bits in range(2, 9)}:
         raise HostError(f"--bits {chosen.bits}: needs 8 (or 2 to 7), or {FLOAT}")
     return chosen

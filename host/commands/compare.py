@@ -155,11 +155,11 @@ def _measured_lines(rows: Sequence[Beside], unit: str) -> list[str]:
     ]  # fmt: skip
     inside, worst = sum(row.inside for row in rows), max(rows, key=lambda row: abs(row.difference))
     where = "the whole run" if worst.layer == worst.stage == ALL else f"{worst.layer}, {worst.stage}"
-    said = (
+    verdict = (
         f"{inside} of {len(rows)} figures lie in the model's band; the one that differs most is {worst.quantity} of {where}: "
         f"the model says {format_change(worst.difference)}. Times and energies are those a {unit}."
     )
-    return [*(line.rstrip() for line in format_table([head, *cells], left=(0, 1, 2))), "", *wrap_words(said, _COLUMNS)]
+    return [*(line.rstrip() for line in format_table([head, *cells], left=(0, 1, 2))), "", *wrap_words(verdict, _COLUMNS)]
 
 
 def _spike_lines(rows: Sequence[SpikeRow]) -> list[str]:

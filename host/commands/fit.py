@@ -104,11 +104,11 @@ def run(flags: dict[str, Any]) -> int:
 
 def _fit_program(title: str, works: Sequence[LayerWork], settings: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Print the tiles of a scheduled network; HostError for flags that are of other networks."""
-    given = [name for name in ("all", "compare", "csv") if flags[name]]
-    given += [name for name in ("batch", "mapping", "format") if flags.get(name) is not None]
-    if given:
+    names = [name for name in ("all", "compare", "csv") if flags[name]]
+    names += [name for name in ("batch", "mapping", "format") if flags.get(name) is not None]
+    if names:
         need = "a DNN takes --pes, --chips, --chip, --chip-file, --json and --set"
-        raise HostError(f"--{given[0]}: is of networks of populations; {need}")
+        raise HostError(f"--{names[0]}: is of networks of populations; {need}")
     RunOptions(**{name: flags[name] for name in ("pes", "chips") if flags.get(name) is not None}).check()
     terms = terms_of(
         settings, chip=flags.get("chip"), chip_file=flags.get("chip_file"), pes=flags.get("pes"), chips=flags.get("chips")

@@ -72,8 +72,8 @@ def run(flags: dict[str, Any]) -> int:
     model, report = quantise_model(imported.model, quantising)
     size = write_new("import", target, lambda path: save(path, model))
     rows = [("source", str(source)), *imported.description, *(("note", note) for note in imported.notes)]
-    written = f"{'written':<14} {target} ({size:,} bytes)"
-    print_labelled([*(f"{name:<14} {value}" for name, value in rows), *report, written], label=15)
+    file_line = f"{'written':<14} {target} ({size:,} bytes)"
+    print_labelled([*(f"{name:<14} {value}" for name, value in rows), *report, file_line], label=15)
     return 0
 
 

@@ -129,8 +129,8 @@ def _kernels(network: Network) -> str:
     parts = []
     for name in dict.fromkeys(network.populations[n].kernel for n in network.layers):
         facts: Mapping[str, str] = getattr(kernels.named(name), "CONVENTIONS", {})
-        said = "; ".join(f"{_CONVENTIONS.get(key, key)} {fact}" for key, fact in facts.items())
-        parts.append(f"{plain_text(name)}, {said}" if said else plain_text(name))
+        conventions = "; ".join(f"{_CONVENTIONS.get(key, key)} {fact}" for key, fact in facts.items())
+        parts.append(f"{plain_text(name)}, {conventions}" if conventions else plain_text(name))
     return "; ".join(parts)
 
 

@@ -228,10 +228,10 @@ class Run:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
         probes = {part.population: list(self.probes.get(part.population, ())) for part in placed.share}
-        told = self._configurations[chip_of(placed.name)]
+        configuration = self._configurations[chip_of(placed.name)]
         return packet.Load(
             shards=shards, copies=self.placement.copies(placed), spec=dict(vars(size)), probes=probes,
-            peers=self.placement.peers(placed), in_flight=told.window + told.depth,
+            peers=self.placement.peers(placed), in_flight=configuration.window + configuration.depth,
         )  # fmt: skip
 
     def _fail(self, text: str) -> None:

@@ -126,8 +126,9 @@ class SavedRun:
     def arrays(self, name: str) -> dict[str, Array]:
         """Return what is kept under a name but events: name of the array -> (sequences, time, ...), and `lengths`."""
         shape = self._shape(name)
-        kept = {of: np.concatenate([*rows.blocks(shape)]).reshape(rows.full_shape(shape)) for of, rows in self._rows[name].items()}
-        return {**kept, "lengths": self._lengths(name)}
+        parts = self._rows[name].items()
+        arrays = {of: np.concatenate([*rows.blocks(shape)]).reshape(rows.full_shape(shape)) for of, rows in parts}
+        return {**arrays, "lengths": self._lengths(name)}
 
     def write(self, folder: Path, names: Sequence[str] | None = None, alive: Alive = lambda: None) -> dict[str, int]:
         """Write `NAME.npz` into a folder for each of `names` (all that are kept); return each file's bytes. OSError."""

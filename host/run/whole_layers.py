@@ -74,11 +74,11 @@ class WholeLayers:
     def tick(self, inputs: list[Section]) -> list[Section]:
         """Let every layer hear and step; return the sections of those that stepped."""
         self._latest |= {section.population: section for section in inputs}
-        said = {}
+        sections = {}
         for n in self._network.layers:
             batch = self._say(n, Bundle(self._tick, tuple(self._latest[source] for source in self._waits[n])))
             assert isinstance(batch, Batch)
-            said[n] = batch.sections[0]
-        self._latest |= said
+            sections[n] = batch.sections[0]
+        self._latest |= sections
         self._tick += 1
-        return [section for section in said.values() if section.flags & VALID]
+        return [section for section in sections.values() if section.flags & VALID]

@@ -74,8 +74,8 @@ def sensitivity_text(rows: Sequence[Sensitivity], runs: Sequence[str]) -> list[s
     """Return the tables of time, power and energy as lines for a terminal."""
     lines = []
     for measure, word in _MEASURES.items():
-        found = sensitivity_rows(rows, runs, measure)
-        table = [(f"{word}, %", *runs), *((name, *cells) for name, _, _, *cells in found)]
+        rows_of_sensitivity = sensitivity_rows(rows, runs, measure)
+        table = [(f"{word}, %", *runs), *((name, *cells) for name, _, _, *cells in rows_of_sensitivity)]
         lines += [*(line.rstrip() for line in format_table(table, least=(32,))), ""]
     lines.append("constants: what they are, value (band) and unit")
     for row in rows:

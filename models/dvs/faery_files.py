@@ -81,8 +81,8 @@ def read_table(path: Path, damages: list[Damage]) -> Recording:
         on_index=columns.p, t_scale=0.0 if scale == 1.0 else scale, on_value=on, off_value=off, skip_errors=False,
     )  # fmt: skip
     events, reading = read_events(path, damages, csv_properties=properties, file_type="csv")
-    said = f"columns {', '.join(names)}, times in {columns.unit or 'us'}" + ("" if columns.unit else " (not said)")
-    return events, f"{said}, {off.decode()} is OFF; {reading}"
+    description = f"columns {', '.join(names)}, times in {columns.unit or 'us'}" + ("" if columns.unit else " (not said)")
+    return events, f"{description}, {off.decode()} is OFF; {reading}"
 
 
 def _first_lines(path: Path) -> list[str]:

@@ -21,18 +21,18 @@ def dnn_of_module(module: Any, example: Any, request: ImportRequest) -> DnnFindi
     who = f"load {type(module).__name__}"
     arguments = example if isinstance(example, tuple) else (example,)
     arguments = tuple(one if isinstance(one, torch.Tensor) else torch.as_tensor(one) for one in arguments)
-    training, written = module.training, io.BytesIO()
+    training, program = module.training, io.BytesIO()
     try:
         module.eval()
         with torch.no_grad():
-            torch.export.save(torch.export.export(module, arguments), written)
+            torch.export.save(torch.export.export(module, arguments), program)
     except Exception as error:  # of torch's own, from anywhere in the user's module
         raise ModelError(f"{who}: torch.export cannot export it with this example ({in_one_line(error)})") from error
     finally:
         module.train(training)
     try:
-        graph, version = read_export(written)
+        graph, version = read_export(program)
     except ModelError as error:
         raise ModelError(f"{who}: {error}") from None
-    said = [("kind", f"torch module, exported by torch {version}")]
-    return findings_of(who, graph, request, said, {"imported_from": type(module).__name__, "importer": "pt2"})
+    description = [("kind", f"torch module, exported by torch {version}")]
+    return findings_of(who, graph, request, description, {"imported_from": type(module).__name__, "importer": "pt2"})

@@ -38,6 +38,6 @@ def read(path: Path, request: ImportRequest) -> DnnFindings:
     from models.foreign.onnx_file import read_onnx
 
     file = read_onnx(path)
-    said = [("kind", f"ONNX, operators of version {file.opset}" + (f", by {file.producer}" if file.producer else ""))]
+    description = [("kind", f"ONNX, operators of version {file.opset}" + (f", by {file.producer}" if file.producer else ""))]
     origin = {**origin_of(path), "importer": "onnx", "producer": file.producer}
-    return findings_of(f"import {path}", file.graph, request, said, origin)
+    return findings_of(f"import {path}", file.graph, request, description, origin)

@@ -38,5 +38,5 @@ def read(path: Path, request: ImportRequest) -> DnnFindings:
     from models.foreign.pt2_file import read_pt2
 
     graph, torch = read_pt2(path)
-    said = [("kind", "torch.export's program" + (f", of torch {torch}" if torch else ""))]
-    return findings_of(f"import {path}", graph, request, said, {**origin_of(path), "importer": "pt2", "torch": torch})
+    description = [("kind", "torch.export's program" + (f", of torch {torch}" if torch else ""))]
+    return findings_of(f"import {path}", graph, request, description, {**origin_of(path), "importer": "pt2", "torch": torch})

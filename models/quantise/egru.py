@@ -144,10 +144,10 @@ def _quantised(
             raise ModelError(f"quantise: {layer.name}: port {port!r} adds {have}; a row's scale is of one")
         (projection,) = heard
         assert isinstance(projection.weights, SparseRows)
-        done = quantise_rows(f"{layer.name}, port {port!r}", projection.weights, grid)
-        vectors[vector] = (done.scales * scales[projection.source]).astype(np.float32)
-        projections.append(replace(projection, weights=done.weights))
-        report.append(_report(layer.name, port, projection.weights, done))
+        rows = quantise_rows(f"{layer.name}, port {port!r}", projection.weights, grid)
+        vectors[vector] = (rows.scales * scales[projection.source]).astype(np.float32)
+        projections.append(replace(projection, weights=rows.weights))
+        report.append(_report(layer.name, port, projection.weights, rows))
     params = {**layer.params, **facts}
     changed = replace(
         layer, kernel=INT8, projections=tuple(projections), vectors=_as_float32(vectors), params=params, payload="int8"

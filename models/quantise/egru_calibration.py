@@ -98,9 +98,9 @@ def _word_numbers(model: Model, path: Path, who: str) -> Array:
         words = text_file(path)
     except TextError as error:
         raise ModelError(f"{who}: {error}") from error
-    said = [word for word in words if word not in (EOS, UNK)]
-    if not any(word in vocabulary for word in said):
-        raise ModelError(f"{who}: none of its {len(said):,} words is the model's ({len(vocabulary):,}); take a text in its words")
+    plain = [word for word in words if word not in (EOS, UNK)]
+    if not any(word in vocabulary for word in plain):
+        raise ModelError(f"{who}: none of its {len(plain):,} words is the model's ({len(vocabulary):,}); take a text in its words")
     return vocabulary.encode(words)[0]
 
 
@@ -124,11 +124,11 @@ def _features(gesture: Gesture, path: Path | None, most: int, who: str) -> list[
 def _array(path: Path, who: str) -> Array:
     try:
         check_input(path)
-        read = np.load(path, mmap_mode="r")
+        array = np.load(path, mmap_mode="r")
     except InputError as error:
         raise ModelError(f"{who}: {error}") from error
     except Exception as error:  # numpy's reader answers with errors of a dozen kinds
         raise ModelError(f"{who}: is no .npy file that can be read ({type(error).__name__})") from error
-    if not isinstance(read, np.ndarray):
+    if not isinstance(array, np.ndarray):
         raise ModelError(f"{who}: holds several arrays (.npz); needs one")
-    return read
+    return array

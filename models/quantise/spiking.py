@@ -106,13 +106,13 @@ def _quantised(
     parts = [_on_grid(p.weights, scales[groups], grid) for p in population.projections]
     projections = tuple(replace(p, weights=w) for p, (w, *_) in zip(population.projections, parts, strict=True))
     clipped, weights, vanished, power, lost = np.sum([part[1:] for part in parts], axis=0)
-    done = QuantisedPopulation(
+    report = QuantisedPopulation(
         name=name, scales=(float(scales.min()), float(scales.max())), kept=kept, weights=int(weights), clipped=int(clipped),
         vanished=int(vanished), signal_db=float(10 * np.log10(power / lost)) if lost else float("inf"),
         thresholds=(float(vectors["threshold"].min()), float(vectors["threshold"].max())) if "threshold" in vectors else None,
         sum_bits=_sum_bits(projections),
     )  # fmt: skip
-    return replace(population, kernel=kernel, projections=projections, vectors=vectors, params=params), done
+    return replace(population, kernel=kernel, projections=projections, vectors=vectors, params=params), report
 
 
 def _groups(population: Population) -> Array:

@@ -29,8 +29,8 @@ class Neurons:
         if phase == 0:
             self._steps = self.steps_of(sums)
         worth = 1 << (self.ticks - 1 - phase)
-        said = np.sign(self._steps) * (np.abs(self._steps) & worth)
-        return np.asarray(said / self.quantiser.scale if self._dtype.kind == "f" else said, self._dtype)
+        bits = np.sign(self._steps) * (np.abs(self._steps) & worth)
+        return np.asarray(bits / self.quantiser.scale if self._dtype.kind == "f" else bits, self._dtype)
 
     def steps_of(self, sums: Mapping[str, Array]) -> Array:
         """Return the values (units,), in steps, that follow the sums."""

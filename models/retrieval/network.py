@@ -101,8 +101,8 @@ class Unrolled:
             x = np.zeros(z.shape, np.float32)
             if layer:
                 (real, imaginary), scale = quantised(self.kernels[layer])
-                said = outputs[-1].steps.astype(np.float64).view(np.complex128).reshape(-1, *self.grid.cells)
-                sums = self._convolved(said, real + 1j * imaginary.astype(np.float64))
+                steps = outputs[-1].steps.astype(np.float64).view(np.complex128).reshape(-1, *self.grid.cells)
+                sums = self._convolved(steps, real + 1j * imaginary.astype(np.float64))
                 whole = np.rint(np.ascontiguousarray(sums).view(np.float64)).reshape(z.shape)  # an FFT is off by 0.001 at most
                 x = np.float32(scale * self.alphas[layer - 1] / 2**bits) * whole.astype(np.float32)
             parts = (x + self.gains[layer] * z).reshape(len(z), -1, 2)

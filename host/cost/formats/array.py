@@ -37,8 +37,8 @@ def on_array(port: PortCounts) -> Array:
 def product_cycles(lanes: Any, depth: Any, columns: Any) -> Any:
     """Return the array's cycles of (lanes, depth) times (depth, columns), one or more arrays of one shape: `matmul_cycles`."""
     tiles = -(-lanes // ROWS) * -(-columns // COLUMNS)
-    written = columns // COLUMNS * -(-COLUMNS // OUT_A_CYCLE) + -(-(columns % COLUMNS) // OUT_A_CYCLE)
-    cycles: Array = tiles * (depth + (depth + 2) // 4 + 2) + lanes * written
+    writes = columns // COLUMNS * -(-COLUMNS // OUT_A_CYCLE) + -(-(columns % COLUMNS) // OUT_A_CYCLE)
+    cycles: Array = tiles * (depth + (depth + 2) // 4 + 2) + lanes * writes
     return cycles
 
 
@@ -54,8 +54,9 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
 def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
     """Read 16 weights of each source unit for each tile of four lanes, and a byte of each lane's vector; write each row's sum."""
     tiles, groups = (-(-port.lanes // ROWS)).sum(axis=0), -(-port.rows // COLUMNS)
-    read = (COLUMNS * tiles + port.lanes.sum(axis=0)) * groups * port.width
-    written = WORD_BYTES * port.rows * port.lanes.sum(axis=0)
+    read_bytes = (COLUMNS * tiles + port.lanes.sum(axis=0)) * groups * port.width
+    written_bytes = WORD_BYTES * port.rows * port.lanes.sum(axis=0)
     dense_read, dense_written = dense.sram_bytes(port, settings)
     on = on_array(port)
-    return np.asarray(np.where(on, read, dense_read), np.int64), np.asarray(np.where(on, written, dense_written), np.int64)
+    read_bytes, written_bytes = np.where(on, read_bytes, dense_read), np.where(on, written_bytes, dense_written)
+    return np.asarray(read_bytes, np.int64), np.asarray(written_bytes, np.int64)

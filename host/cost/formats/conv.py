@@ -56,6 +56,6 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
 def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
     """Read key and value of an event and the channels of its group, and of each weight visited value and sum; write the sum."""
     kernel = port.channels > 0
-    read, written = event_loop_bytes(port, 0, _INDEX_BYTES)
+    read_bytes, written_bytes = event_loop_bytes(port, 0, _INDEX_BYTES)
     packed_read, packed_written = packed.sram_bytes(port, settings)
-    return np.where(kernel, read, packed_read), np.where(kernel, written, packed_written)
+    return np.where(kernel, read_bytes, packed_read), np.where(kernel, written_bytes, packed_written)

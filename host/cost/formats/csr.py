@@ -36,5 +36,5 @@ def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]
     values = port.macs.sum(axis=0, dtype=np.int64) if settings["zero_skip"] == "yes" else visits
     rows, index_bytes = port.rows * port.products, np.where((port.weight_bytes == 1) & (port.width <= 1 << 16), 2, WORD_BYTES)
     vector_bytes = np.maximum(port.value_bytes, 1)  # a vector of spikes has a byte for each
-    read = port.weight_bytes * values + (index_bytes + vector_bytes) * visits + WORD_BYTES * (rows + port.products)
-    return np.asarray(read, np.int64), np.asarray(WORD_BYTES * rows, np.int64)
+    read_bytes = port.weight_bytes * values + (index_bytes + vector_bytes) * visits + WORD_BYTES * (rows + port.products)
+    return np.asarray(read_bytes, np.int64), np.asarray(WORD_BYTES * rows, np.int64)

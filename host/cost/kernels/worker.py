@@ -29,8 +29,8 @@ def cycles(units: I64, table: CostTable) -> F64:  # noqa: ARG001 - the contract'
 
 def array_cycles(counts: Mapping[str, U32], table: CostTable) -> F64:
     """Return the array's cycles, with one port to the SRAM and the time to set each job up."""
-    made = _of(counts, "array_cycles") + _of(counts, "array_stalls")
-    return np.asarray(made + table["mla_setup_cycles"] * _of(counts, "array_jobs"))
+    array_cycles = _of(counts, "array_cycles") + _of(counts, "array_stalls")
+    return np.asarray(array_cycles + table["mla_setup_cycles"] * _of(counts, "array_jobs"))
 
 
 def core_cycles(counts: Mapping[str, U32], table: CostTable) -> F64:

@@ -50,8 +50,8 @@ class Options(RunOptions):
         super().check()
         if self.inputs is not None and self.features is not None:
             raise HostError("--inputs and --features: choose one")
-        given = [name for name in NETWORK[:-1] if getattr(self, name) is not None]
-        if self.checkpoint not in (None, SEEDED) and given:
-            raise HostError(f"checkpoint and {sorted(given)[0]}: choose one, {sorted(given)[0]} is of a seeded network")
+        names = [name for name in NETWORK[:-1] if getattr(self, name) is not None]
+        if self.checkpoint not in (None, SEEDED) and names:
+            raise HostError(f"checkpoint and {sorted(names)[0]}: choose one, {sorted(names)[0]} is of a seeded network")
         if self.threshold is not None and self.activity is not None:
             raise HostError("threshold and activity: choose one")

@@ -69,11 +69,11 @@ def _actions(report: Mapping[str, Any]) -> list[Html]:
         blocks.append(table(("NeuroBench, linear layers too", ""), rows, numeric=(1,)))
         blocks.append(paragraph(f"Published: {PUBLISHED_DECODING}.", "faint"))
         return blocks
-    said = " and ".join(f"{joules:g} J on {name}" for name, joules in PUBLISHED_J.items())
+    figures = " and ".join(f"{joules:g} J on {name}" for name, joules in PUBLISHED_J.items())
     blocks.append(
         paragraph(
-            f"Published: {said} for CartPole-v0, up to {PUBLISHED_MOST}x (Arfa et al. 2025, second-hand). Whether an inference or "
-            "an episode is meant, and which part of the chip, is not known.",
+            f"Published: {figures} for CartPole-v0, up to {PUBLISHED_MOST}x (Arfa et al. 2025, second-hand). Whether an inference "
+            "or an episode is meant, and which part of the chip, is not known.",
             "faint",
         )
     )

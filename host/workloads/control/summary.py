@@ -62,8 +62,8 @@ def _decoding(result: Mapping[str, Any]) -> list[str]:
     whole, mean = result["whole_model"], result["return_mean"]
     operations = whole["SynapticOperations"]
     sparse = f"connection sparsity {whole['ConnectionSparsity']:.4f}, activation sparsity {whole['ActivationSparsity']:.4f}"
-    made = f"{operations['Effective_MACs']:,.0f} MACs and {operations['Effective_ACs']:,.0f} ACs of {operations['Dense']:,.0f}"
-    lines = [f"neurobench   footprint {whole['Footprint']:,} B, {sparse}; an episode {made}"]
+    work = f"{operations['Effective_MACs']:,.0f} MACs and {operations['Effective_ACs']:,.0f} ACs of {operations['Dense']:,.0f}"
+    lines = [f"neurobench   footprint {whole['Footprint']:,} B, {sparse}; an episode {work}"]
     if mean is not None:
         lines.append(f"             {-mean:.3f} s to the target, mean of all episodes")
     return [*lines, f"published    {PUBLISHED_DECODING}"]

@@ -77,11 +77,11 @@ class Options(RunOptions):
         """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
         super().check()
         texts = {"--text": self.text, "--ids": self.ids, "--wikitext": self.wikitext, "--prompt": self.prompt}
-        given = [flag for flag, value in texts.items() if value is not None]
-        if len(given) > 1:
-            raise HostError(f"{' and '.join(given)}: choose one")
-        if self.split is not None and given and self.wikitext is None:
-            raise HostError(f"--split {self.split}: goes with a text that has splits, not with {given[0]}")
+        flags = [flag for flag, value in texts.items() if value is not None]
+        if len(flags) > 1:
+            raise HostError(f"{' and '.join(flags)}: choose one")
+        if self.split is not None and flags and self.wikitext is None:
+            raise HostError(f"--split {self.split}: goes with a text that has splits, not with {flags[0]}")
         if self.prompt is None:
             if self.generate:
                 raise HostError("--generate needs --prompt")

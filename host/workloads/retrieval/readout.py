@@ -36,11 +36,11 @@ class GridReadout:
     def answer(self, position: int, outputs: Outputs) -> None:
         """Take the K sections of a position."""
         (sections,) = outputs.values()
-        said = np.cumsum([self._sending.spread(section, self._source.lanes) for section in sections], axis=0, dtype=np.float64)
+        steps = np.cumsum([self._sending.spread(section, self._source.lanes) for section in sections], axis=0, dtype=np.float64)
         for lane in range(self._source.lanes):
             number = self._source.snapshot_at(lane, position)
             if number is not None:
-                self._said = said[:, lane]
+                self._said = steps[:, lane]
                 self._sums[number] = self._said[-1]
                 self._done += 1
 

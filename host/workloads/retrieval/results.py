@@ -76,9 +76,9 @@ class Compared:
         want, rows = self.model.values(self.filtered[:done])[-1], list[dict[str, float | None]]()
         for bits in _SWEPT:
             have = self.model.steps(self.filtered[:done], bits, rounds=self.rounds)[-1]
-            found = self.model.of_steps(have, self.model.layers - 1, bits)
-            nmse = nmse_db(found, self.truth[:done]) if self.truth is not None else None
-            rows.append({"k": bits, "conversion_db": _decibel(found - want, want), "nmse_db": nmse})
+            estimates = self.model.of_steps(have, self.model.layers - 1, bits)
+            nmse = nmse_db(estimates, self.truth[:done]) if self.truth is not None else None
+            rows.append({"k": bits, "conversion_db": _decibel(estimates - want, want), "nmse_db": nmse})
         return rows
 
     def conversion_db(self, answers: C64) -> float | None:

@@ -72,8 +72,8 @@ class Options(RunOptions):
         if self.binary and self.count:
             raise HostError("--binary and --count: choose one")
         for name in ("events", "split", "bin_ms", "size", "polarity", "binary", "count", "denoise_ms"):
-            given = getattr(self, name)
-            if self.inputs is not None and given is not None and given is not False:
+            value = getattr(self, name)
+            if self.inputs is not None and value is not None and value is not False:
                 raise HostError(f"--inputs and --{name.replace('_', '-')}: choose one, the file holds what each step hears")
         for name in ("percentile", "per_channel", "alone"):
             if self.bits is None and getattr(self, name):

@@ -54,14 +54,14 @@ def prepare(options: Options) -> Job:
     if not source.positions:
         why = f": {samples.damages[0]}" if samples.damages else ""
         raise HostError(f"--events {options.events or SYNTHETIC}: no sample of the {samples.split} split can be read{why}")
-    shown = _shown(options, network, who)
+    layers = _shown(options, network, who)
     setting = Setting(
         classes=CLASSES if output.units == len(CLASSES) else tuple(f"class {n}" for n in range(output.units)),
         source=samples.name, terms=samples.source, split=samples.split, asked=options.samples, steps=samples.steps,
         how=_how(options, output), timer_us=options.timer_us, bits=bits or _numbers(network), weights=_count_weights(network),
         lines=samples.lines, damages=samples.damages, record=_record(model.provenance),
     )  # fmt: skip
-    readout = SpikeReadout(network, source, setting, shown, setting.how, beside.classes if beside else None)
+    readout = SpikeReadout(network, source, setting, layers, setting.how, beside.classes if beside else None)
     return Job(
         options=options, placement=placement, source=source, readout=readout, dram=dram, title=f"{title} on {samples.name}",
         note=_SEEDED_NOTE if path is None else "", facts={"seeded": path is None},
@@ -69,10 +69,10 @@ def prepare(options: Options) -> Job:
             checkpoint=path, inputs=options.inputs, recordings=None if options.events in (None, SYNTHETIC) else options.events
         ),
         shown={
-            "classes": list(setting.classes), "layer": network.populations[shown.layer].name, "membrane": options.membrane or "",
+            "classes": list(setting.classes), "layer": network.populations[layers.layer].name, "membrane": options.membrane or "",
             "lines": samples.lines[:1],
         },
-        probes={} if shown.membrane is None else {shown.membrane[0]: ("v",)},
+        probes={} if layers.membrane is None else {layers.membrane[0]: ("v",)},
     )  # fmt: skip
 
 

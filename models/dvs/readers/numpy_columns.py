@@ -65,8 +65,8 @@ def read_columns(path: Path, damages: list[Damage]) -> Recording:
     size, why = smallest_sensor(whole[1], whole[2])
     events, scaled = on_sensor(*whole, size)
     off = "-1" if (p[good] < 0).any() else "0"
-    said = "" if places.unit else " (not said)"
-    return events, f"columns {', '.join(names)}, times in {unit}{said}, {off} is OFF; sensor {why}: {scaled}"
+    note = "" if places.unit else " (not said)"
+    return events, f"columns {', '.join(names)}, times in {unit}{note}, {off} is OFF; sensor {why}: {scaled}"
 
 
 def _arrays(path: Path) -> Mapping[str, Array]:
