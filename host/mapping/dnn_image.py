@@ -272,7 +272,8 @@ def _plan_layer(
     given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
         operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]),
-        inputs=[places[name] for name in operation.inputs], output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
+        inputs=[places[name] for name in operation.inputs], output=places[operation.output], overflow=network.overflow,
+        samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
     for tiling in given:
