@@ -298,7 +298,10 @@ def _plan_layer(
         output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
+    least_block: Callable[[Tiling], int] = getattr(addresses, "least_block_bytes", lambda _: 0)
     for tiling in given:
+        if sum(tiling.fetched) + tiling.results > room or least_block(tiling) > MOST_BLOCK_BYTES:
+            continue
         trial = replace(layer, tiling=_of_whole_rows(tiling, layer.output))
         if not all(_fits(block, room) for block in addresses.blocks(trial, 0)):
             continue

@@ -5,6 +5,7 @@ Contract of a file, of a `LayerTiles` (`host/mapping/layer_tiles.py`):
 - `configuration(layer) -> dict`: words of the layer's configuration beside those of every layer (`models/dnn/program.py`).
 - `blocks(layer, number) -> list[TileBlock]`: the blocks of output tile `number`, one a part of the depth, which one worker does
   one after another.
+- `least_block_bytes(tiling) -> int`, if a file has it: what a block takes at least, so that many tilings need not be tried.
 
 What a worker does with them is `models/tile_steps`.
 """

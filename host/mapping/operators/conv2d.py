@@ -16,14 +16,17 @@ from models.dnn.program import (
     B_OUTPUT,
     B_RIGHT,
     B_SUMS,
+    BLOCK_WORDS,
     C_DILATIONS,
     C_FLAGS,
     C_KERNEL,
     C_STRIDES,
     CUT_DEPTH,
     MULTIPLIED,
+    READ_WORDS,
+    WRITE_WORDS,
 )
-from models.dnn.tiles import Conv2dTiling
+from models.dnn.tiles import Conv2dTiling, Tiling
 
 
 def configuration(layer: LayerTiles) -> dict[int, int]:
@@ -36,6 +39,18 @@ def configuration(layer: LayerTiles) -> dict[int, int]:
         **layer.step_words(), **pair(C_KERNEL, work.kernel), **pair(C_STRIDES, work.strides), **pair(C_DILATIONS, work.dilations),
         C_FLAGS: flags,
     }  # fmt: skip
+
+
+def least_block_bytes(tiling: Tiling) -> int:
+    """Return what a block of a tiling takes at least: a stretch a channel where a tile has a part of the rows, and so on."""
+    assert isinstance(tiling, Conv2dTiling)
+    work, (kernel_rows, _) = tiling.work, tiling.work.kernel
+    reach = (tiling.rows - 1) * work.strides[0] + work.dilations[0] * (kernel_rows - 1) + 1
+    reads = 1 if reach >= work.height else tiling.in_channels
+    writes = tiling.channels * tiling.rows
+    if tiling.columns == work.out_width:
+        writes = 1 if tiling.rows == work.out_height else tiling.channels
+    return 4 * (BLOCK_WORDS + READ_WORDS * reads + WRITE_WORDS * writes)
 
 
 def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
