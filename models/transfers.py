@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-READ, WRITE, DATA, SIGNAL = range(4)
-"""Kinds: ask a DRAM for bytes, write bytes, the DRAM's answer, and anything else that one PE says to another."""
+READ, WRITE, DATA, SIGNAL, PROBE = range(5)
+"""Kinds: ask a DRAM for bytes, write bytes, the DRAM's answer, anything else that one PE says to another, and bytes that only an
+observer sees, at an address of a DRAM: they cost nothing.
+"""
 KIND, PEER, NUMBER, ADDRESS, SIZE, AT = range(6)
 """Columns of a row: kind, number of the peer, the sender's number, address, bytes, and where those begin in the box."""
 TRANSFER_WORDS = 6
+LANDING_BITS = 17
+"""Of a number, where bytes lie in a `memory`: those above make a sender's numbers ascend."""
 EXCHANGED_WORDS = 4
 """Of each peer, what was sent to it since the run began: messages and their bytes, READs and the bytes that those ask for."""
 OWN_DRAM, HOST, OTHER_DRAM, NOBODY = range(0xFFFFFFFF, 0xFFFFFFFB, -1)
@@ -23,8 +27,8 @@ class TransferSpec(NamedTuple):
     the DRAMs of its chip and of its peers' chips are among them.
 
     `memory`: a uint8 field of the kernel in which the bytes of all transfers lie, as a DMA moves them: a DATA's arrive at the place
-    that the number of its READ says, a SIGNAL's where its address says, and what is sent begins at its row's `AT` there. Without
-    one the boxes have bytes of their own, one transfer's behind the other's.
+    that the last `LANDING_BITS` of its READ's number say, a SIGNAL's where its address says, and what is sent begins at its row's
+    `AT` there. Without one the boxes have bytes of their own, one transfer's behind the other's.
     """
 
     most_in: int

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from noc.dram import Dram, DramError, DramFull
-from noc.packet import DATA, KIND_NAMES, KINDS, READ, WRITE, Batch, Fill, Peek, Snapshot, Transfer, chip_of, dram_name
+from noc.packet import DATA, KIND_NAMES, KINDS, PROBE, READ, WRITE, Batch, Fill, Peek, Snapshot, Transfer, chip_of, dram_name
 from noc.wire import decode, encode
 
 PAGE_BYTES = 1 << 12  # of what a DRAM says that PEs have changed
@@ -102,8 +102,8 @@ class Exchange:
                 raise ExchangeError(f"a transfer from {transfer.source} to {transfer.target}, which it may not send")
             if transfer.number <= before and sender != self.dram_name:
                 raise ExchangeError(f"transfer {transfer.number} behind {before}; needs ascending numbers")
-            if transfer.kind == READ and not transfer.target.startswith("DRAM@"):
-                raise ExchangeError(f"a READ of {transfer.target}, which is no DRAM")
+            if transfer.kind in (READ, PROBE) and not transfer.target.startswith("DRAM@"):
+                raise ExchangeError(f"a {KIND_NAMES[transfer.kind].upper()} of {transfer.target}, which is no DRAM")
             before = transfer.number
             self._put(transfer, self._next.get(self._chip, {}), boxes)
         boxes.sent += transfers
@@ -213,8 +213,8 @@ class DramEndpoint:
     def _serve(self, transfers: Iterable[Transfer]) -> list[Transfer]:
         answers = []
         for transfer in transfers:
-            if transfer.kind == WRITE:
-                self._write(transfer.source, transfer.address, transfer.data)
+            if transfer.kind in (WRITE, PROBE):
+                self._write(transfer.source, transfer.address, transfer.data, is_counted=transfer.kind == WRITE)
                 last = transfer.address + max(len(transfer.data), 1) - 1
                 self._changed.update(range(transfer.address // PAGE_BYTES, last // PAGE_BYTES + 1))
             elif transfer.kind == READ:
@@ -225,12 +225,14 @@ class DramEndpoint:
                 answers.append(transfer._replace(kind=DATA, source=self.name, target=transfer.source, data=data))
             else:
                 kind = KIND_NAMES[transfer.kind].upper()
-                raise ExchangeError(f"{self.name}: a {kind} of {transfer.source}; takes READ and WRITE")
+                raise ExchangeError(f"{self.name}: a {kind} of {transfer.source}; takes READ, WRITE and PROBE")
         return answers
 
-    def _write(self, who: str, address: int, data: bytes) -> None:
+    def _write(self, who: str, address: int, data: bytes, *, is_counted: bool = True) -> None:
+        before = self.store.written_bytes
         try:
             self.store.write_at(address, data)
+            self.store.written_bytes = before + len(data) * is_counted
         except DramFull as error:
             raise ExchangeError(f"{self.name}: WRITE by {who}: {error}") from error
         except DramError as error:

@@ -44,9 +44,11 @@ class Section(NamedTuple):
     lanes: bytes = b""
 
 
-READ, WRITE, DATA, SIGNAL = KINDS = range(4)
-"""Kinds of transfers: ask for bytes, write bytes, the answer to a READ, and anything else that one PE says to another."""
-KIND_NAMES = ("read", "write", "data", "signal")
+READ, WRITE, DATA, SIGNAL, PROBE = KINDS = range(5)
+"""Kinds of transfers: ask for bytes, write bytes, the answer to a READ, anything else that one PE says to another, and bytes for an
+observer, which a DRAM keeps where he can read them: no chip would send them, and no count but their own has them.
+"""
+KIND_NAMES = ("read", "write", "data", "signal", "probe")
 MOST_TRANSFER_BYTES = 1 << 17  # no PE could hold more
 
 

@@ -56,7 +56,7 @@ class Tick:
             state["clock"], state["exchanges"], record = exchange.clock, 1, self._fill_exchange(exchange)
             for name, function in (("take", take_transfers), ("exchange", step_exchange), ("put", put_transfers)):
                 state[name] = function.address, record
-            most_bytes += len(exchange.outbox) * (msgpack_codec.MOST_TRANSFER_HEAD_BYTES + exchange.outbox_data.nbytes)
+            most_bytes += len(exchange.outbox) * msgpack_codec.MOST_TRANSFER_HEAD_BYTES + exchange.sent_bytes
         self.reply = np.zeros(most_bytes, np.uint8)
         self._reply_at = int(self.reply.ctypes.data)
         self.address: int = tick_function.address
@@ -107,7 +107,7 @@ class Tick:
         for place, name in zip(names, (*exchange.peers, exchange.own), strict=True):
             raw = encode_name(name)
             place[: len(raw)] = np.frombuffer(raw, np.uint8)
-        row["lands"] = exchange.lands
+        row["lands"], row["sent_bytes"] = exchange.lands, exchange.sent_bytes
         row["names"], row["peers"], row["own"] = self._address(names), len(exchange.peers), self._address(names[-1])
         row["counts"], row["exchanged"] = self._address(self._exchanged), self._address(exchange.exchanged)
         return self._address(record)

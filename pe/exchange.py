@@ -8,7 +8,7 @@ transfers loads this file; its tick calls these functions by address.
 from __future__ import annotations
 
 from models.compute.bound_calls import bytes_at, call, call_at, carray, words_at
-from models.transfers import AT, EXCHANGED_WORDS, KIND, PEER, READ, SIZE, TRANSFER_WORDS
+from models.transfers import AT, EXCHANGED_WORDS, KIND, PEER, PROBE, READ, SIZE, TRANSFER_WORDS
 from pe import msgpack_codec
 from pe.msgpack_codec import MOST_KIND, NAME_BYTES, WRONG
 from pe.tick_records import exchange_at, long_at
@@ -42,15 +42,19 @@ def step_exchange(block: int, arrived: int, _: int, __: int) -> int:
         return WRONG
     rows = carray(words_at(box.outbox), (box.outbox_rows, TRANSFER_WORDS))
     exchanged = carray(words_at(box.exchanged), (box.peers, EXCHANGED_WORDS))
+    carried = 0
     for i in range(sent):
         size = 0 if rows[i, KIND] == READ else int(rows[i, SIZE])
+        carried += size
         if rows[i, KIND] > MOST_KIND or rows[i, PEER] >= box.peers or int(rows[i, AT]) + size > box.outbox_bytes:
             return WRONG
         counts[2, rows[i, KIND]] += 1
+        if rows[i, KIND] == PROBE:
+            continue
         place = 2 if rows[i, KIND] == READ else 0
         exchanged[rows[i, PEER], place] += 1
         exchanged[rows[i, PEER], place + 1] += rows[i, SIZE]
-    return sent
+    return sent if carried <= box.sent_bytes else WRONG
 
 
 @call

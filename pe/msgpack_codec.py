@@ -9,8 +9,8 @@ from __future__ import annotations
 from models.compute.bound_calls import copy_bytes
 from models.compute.compiling import inlined
 from models.network import Array
-from models.transfers import ADDRESS, AT, KIND, NUMBER, PEER, SIZE
-from noc.packet import DATA, KINDS, READ
+from models.transfers import ADDRESS, AT, KIND, LANDING_BITS, NUMBER, PEER, SIZE
+from noc.packet import DATA, KINDS, PROBE, READ
 from noc.packet import FLAGS as MOST_FLAGS
 
 BATCH, BUNDLE = 0, 1  # codes on the wire
@@ -135,8 +135,8 @@ def read_transfers(
     raw: Array, at: int, rows: Array, names: Array, peers: int, own: Array, room: int, inbox: int, lands: int
 ) -> int:
     """Read the transfers of a bundle at `at` into `rows` (most, TRANSFER_WORDS) uint32, their bytes to address `inbox`, where there
-    are `room`; return how many there are. They lie one behind the other, or, where each `lands` by itself, a DATA's at its number
-    and others' at their address.
+    are `room`; return how many there are. They lie one behind the other, or, where each `lands` by itself, a DATA's at the last
+    bits of its number and others' at their address.
 
     `names` (peers, NAME_BYTES) and `own` (NAME_BYTES) hold a name each as it is on the wire. UNREADABLE_TRANSFERS for what is no
     transfer from a peer to `own`, FULL where rows or bytes do not suffice.
@@ -151,7 +151,7 @@ def read_transfers(
         if at >= raw.size or raw[at] != 0x97:
             return UNREADABLE_TRANSFERS
         kind, at = _number(raw, at + 1)
-        if at < 0 or kind > MOST_KIND or kind == READ:  # only a DRAM is asked
+        if at < 0 or kind > MOST_KIND or kind == READ or kind == PROBE:  # noqa: PLR1714 - compiled; they are for DRAMs
             return UNREADABLE_TRANSFERS
         tried = 0
         while tried < peers and not _is_name(raw, at, names[peer]):  # they come in the order of names
@@ -173,7 +173,7 @@ def read_transfers(
         if first < 0 or end - first != rows[i, SIZE]:
             return UNREADABLE_TRANSFERS
         if lands:
-            used = int(rows[i, NUMBER]) if kind == DATA else int(rows[i, ADDRESS])
+            used = int(rows[i, NUMBER]) & ((1 << LANDING_BITS) - 1) if kind == DATA else int(rows[i, ADDRESS])
             rows[i, AT] = used
         if used + end - first > room and end > first:
             return FULL

@@ -35,7 +35,7 @@ EXCHANGE = np.dtype(
         ("step", CALL), ("inbox", "i8"), ("inbox_rows", "i8"), ("inbox_data", "i8"), ("inbox_bytes", "i8"),
         ("outbox", "i8"), ("outbox_rows", "i8"), ("outbox_data", "i8"), ("outbox_bytes", "i8"),
         ("names", "i8"), ("peers", "i8"), ("own", "i8"), ("counts", "i8"),  # by kind: sent, delivered, sent at the last tick
-        ("exchanged", "i8"), ("lands", "i8"),
+        ("exchanged", "i8"), ("lands", "i8"), ("sent_bytes", "i8"),  # the most of a tick
     ]
 )  # fmt: skip
 STATE = np.dtype(
@@ -96,6 +96,7 @@ class Exchange(NamedTuple):
     own: str
     peers: Sequence[str]
     clock: int  # an input of whose sections it hears the headers at every tick
+    sent_bytes: int  # the most that all transfers of a tick carry
     lands: bool = False  # bytes arrive where their transfer says, not one behind the other
 
 

@@ -63,6 +63,7 @@ def events(zoo):
     [
         {"pes": 2, "batch": 1}, {"pes": 11, "batch": 3, "tiles": "smallest"}, {"pes": 9, "chips": 2, "tiles": "fastest"},
         {"share": "once", "resident": "weights", "pes": 6},
+        {"share": "once", "resident": "both", "overlap": "double", "tiles": "fastest", "reduce": "mesh", "pes": 9},
     ],
     ids=str,
 )  # fmt: skip

@@ -105,12 +105,13 @@ def array_cycles(tiling: Tiling, ports: int) -> int:
 def layer_cost(kind: str, tiling: Tiling, terms: LayerTerms) -> LayerCost:
     """Return what a layer costs that is cut so; HostError for an operator that has no price."""
     chip, table, settings, work = terms.chip, terms.table, terms.settings, tiling.work
-    rounds = -(-tiling.tiles // terms.workers)
-    pes = -(-tiling.tiles // rounds) if rounds else 0
+    together = tiling.parts if settings.reduce == "worker" else 1  # parts that one worker does, one after another
+    each = -(-tiling.tiles // together // terms.workers)
+    rounds, pes = each * together, -(-tiling.tiles // together // each) if each else 0
     in_array = array_cycles(tiling, settings.ports) + (0 if isinstance(tiling, CoreTiling) else int(table["mla_setup_cycles"]))
-    on_core = _core_cycles(kind, tiling, terms)
+    on_core = _core_cycles(kind, tiling, terms) / together
     handed_on, from_dram = _moved(tiling, settings)
-    partial_bytes = 4 * tiling.results * (tiling.parts - 1)
+    partial_bytes = 0 if together > 1 else 4 * tiling.results * (tiling.parts - 1)
     parts_s = {
         SCHEDULING: table["dnn_layer_s"] if tiling.tiles else 0.0,
         ARRAY: rounds * in_array / chip.pe_clock_hz,
@@ -194,8 +195,8 @@ def _moved(tiling: Tiling, settings: ProgramSettings) -> tuple[int, int]:
     work, (arriving, parameters), configuration = tiling.work, tiling.fetched, 4 * CONFIGURATION_WORDS
     handed_on, from_dram = 0, tiling.tiles * configuration
     for each, whole, stays in (
-        (arriving, work.input_bytes, settings.resident == "activations"),
-        (parameters, work.parameter_bytes, settings.resident == "weights"),
+        (arriving, work.input_bytes, settings.keeps_activations),
+        (parameters, work.parameter_bytes, settings.keeps_weights),
     ):
         if stays or settings.share == "once":
             handed_on += each
@@ -204,7 +205,7 @@ def _moved(tiling: Tiling, settings: ProgramSettings) -> tuple[int, int]:
             from_dram += tiling.tiles * each
     if not tiling.tiles:
         return 0, 0
-    return handed_on, from_dram + (0 if settings.resident == "activations" else work.output_bytes)
+    return handed_on, from_dram + (0 if settings.keeps_activations else work.output_bytes)
 
 
 def is_array(tiling: Tiling) -> bool:

@@ -13,7 +13,8 @@ from host.errors import HostError
 CHOICES: dict[str, tuple[str, ...]] = {
     "share": ("once", "none"),
     "overlap": ("none", "double"),
-    "resident": ("no", "weights", "activations"),
+    "resident": ("no", "weights", "activations", "both"),
+    "reduce": ("mesh", "worker"),
     "mla_read_ports": ("1", "2"),
     "softmax": ("table", "exp_unit", "library"),
     "tiles": ("fastest", "whole_depth"),
@@ -23,14 +24,15 @@ CHOICES: dict[str, tuple[str, ...]] = {
 @dataclass(frozen=True)
 class ProgramSettings:
     """`share`: each tile of an operand is read from DRAM once and handed on, or by each PE that needs it. `overlap`: the next
-    tile is
-    fetched behind the array (double buffering), or not. `resident`: what stays in SRAM. `tiles`: the fastest that fit, or the
-    fastest of those that do not cut the depth, as every published one.
+    tile is fetched behind the array (double buffering), or not. `resident`: what stays in SRAM. `reduce`: parts of a depth that is
+    cut go to several workers, whose sums go over the mesh, or to one of them, one after another. `tiles`: the fastest that fit, or
+    the fastest of those that do not cut the depth, as every published one.
     """
 
     share: str = "none"
     overlap: str = "none"
     resident: str = "no"
+    reduce: str = "mesh"
     mla_read_ports: str = "1"
     softmax: str = "table"
     tiles: str = "fastest"
@@ -39,6 +41,16 @@ class ProgramSettings:
     def ports(self) -> int:
         """Reads of the SRAM that the array makes a cycle."""
         return int(self.mla_read_ports)
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether weights stay in SRAM."""
+        return self.resident in ("weights", "both")
+
+    @property
+    def keeps_activations(self) -> bool:
+        """Whether what layers hand on stays in SRAM."""
+        return self.resident in ("activations", "both")
 
     @property
     def buffers(self) -> int:

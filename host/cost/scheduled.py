@@ -1,8 +1,9 @@
 """Time and energy of a network that a scheduler runs layer by layer: a position of its ledger is a layer of a pass.
 
 A layer is a barrier. It takes the scheduler's time; the busiest worker's array and core; and its transfers, as long as the busiest
-worker's DMA or the busiest DRAM takes, whichever is longer. The first layer of a run has the start before it, the last one the end
-behind it. Nothing of that is planned: bytes, products and loops are what workers counted.
+worker's DMA or the busiest DRAM takes, whichever is longer. Of these, what workers fetched or wrote while another of their tiles
+was to be computed lies behind the work, as long as that lasts. The first layer of a run has the start before it, the last one the
+end behind it. Nothing of that is planned: bytes, products and loops are what workers counted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from host.cost.cost_table import CostTable
 from host.cost.cycles import TRANSFERS, UNITS, stages_of, turns_by_kernel
-from host.cost.ledger import Ledger, Part, RunLedger
+from host.cost.ledger import BYTES, READ_BYTES, Ledger, Part, RunLedger
 from host.cost.moves import Moves
 from host.cost.schedule_record import Schedule
 from host.cost.twins import twin
@@ -32,7 +33,8 @@ def is_scheduled(run: RunLedger) -> bool:
 @dataclass(frozen=True, kw_only=True)
 class LayerTimes:
     """Seconds of each position's parts: (positions,) of scheduling, of the busiest worker's array and core, and of transfers by DMA
-    and from DRAM, of which the longer counts; (positions, workers) busy in the array and in the core; `dram_bytes` (positions,).
+    and from DRAM, of which the longer counts, but for `behind_s` of it, which lie behind the work; (positions, workers) busy in the
+    array and in the core; `dram_bytes` (positions,).
     """
 
     scheduling_s: F64
@@ -40,6 +42,7 @@ class LayerTimes:
     busiest_core_s: F64
     dma_s: F64
     dram_s: F64
+    behind_s: F64
     array_s: F64
     core_s: F64
     dram_bytes: I64
@@ -47,7 +50,8 @@ class LayerTimes:
     @property
     def time_s(self) -> F64:
         """Seconds of each position."""
-        return self.scheduling_s + self.busiest_array_s + self.busiest_core_s + np.maximum(self.dma_s, self.dram_s)
+        moving_s = np.maximum(self.dma_s, self.dram_s) - self.behind_s
+        return self.scheduling_s + self.busiest_array_s + self.busiest_core_s + moving_s
 
     def parts(self, positions: Array) -> Mapping[str, float]:
         """Return the seconds of each part at some positions, added up."""
@@ -77,12 +81,28 @@ def layer_times(ledger: Ledger, cycles: F64, chip: ChipSpec, table: CostTable) -
     moved = dram_bytes(ledger)
     scheduler = ledger.by_turn
     layers = scheduler["layers"].sum(axis=1) if "layers" in scheduler else np.zeros(len(every))
+    dram_s = moved.max(axis=1) / chip.dram_sustained_bytes_per_s
+    moving_s, working_s = np.maximum(dma, dram_s), array[every, busiest] + core[every, busiest]
     begun, ended = (scheduler[name].sum(axis=1) if name in scheduler else np.zeros(len(every)) for name in ("starts", "ends"))
     return LayerTimes(
         scheduling_s=table["dnn_layer_s"] * layers + table["dnn_start_s"] * begun + table["dnn_end_s"] * ended,
         busiest_array_s=array[every, busiest], busiest_core_s=core[every, busiest], dma_s=dma,
-        dram_s=moved.max(axis=1) / chip.dram_sustained_bytes_per_s, array_s=array, core_s=core, dram_bytes=moved.sum(axis=1),
+        dram_s=dram_s, behind_s=np.minimum(moving_s * _ahead_share(ledger, turns), working_s),
+        array_s=array, core_s=core, dram_bytes=moved.sum(axis=1),
     )  # fmt: skip
+
+
+def _ahead_share(ledger: Ledger, workers: I64) -> F64:
+    """Return the share of the bytes that workers sent and asked for, (positions,), that was under way while another of their tiles
+    was to be computed.
+    """
+    if "ahead" not in ledger.by_turn:
+        return np.zeros(ledger.positions)
+    ahead = ledger.by_turn["ahead"][:, workers].sum(axis=1).astype(np.float64)
+    counts = ledger.transfers.astype(np.float64)
+    of_workers = np.isin(ledger.peers["shard"], ledger.turns.shard[workers])
+    all_bytes = counts[:, of_workers, BYTES].sum(axis=1) + counts[:, of_workers, READ_BYTES].sum(axis=1)
+    return np.asarray(ahead / np.maximum(all_bytes, 1))
 
 
 def dram_bytes(ledger: Ledger) -> I64:
@@ -112,8 +132,8 @@ def scheduled(part: Part, moves: Moves, cycles: F64, chip: ChipSpec, table: Cost
         if of_layer[0] not in workers:
             layer_s[:, n] = times.scheduling_s
             continue
-        wait_s[:, n] = np.maximum(times.dram_s - times.dma_s, 0)
-        layer_s[:, n] = times.busiest_array_s + times.busiest_core_s + np.maximum(times.dma_s, times.dram_s)
+        wait_s[:, n] = np.maximum(times.dram_s - times.dma_s - times.behind_s, 0)
+        layer_s[:, n] = times.time_s - times.scheduling_s
     array_s = np.zeros(len(ledger.pes))
     pe_of = ledger.shards["pe"][turns.shard[workers]]
     np.add.at(busy, pe_of, (times.array_s + times.core_s)[own].sum(axis=0))

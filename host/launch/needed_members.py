@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from host.options import RunOptions
 from host.workloads.registry import workload_of
 from models import shipped
-from models.input_file import open_input
-
-_MOST_HEADER_BYTES = 1 << 26
+from models.file_header import header_texts
 
 
 def needed_members(options: RunOptions) -> list[str]:
@@ -34,19 +28,4 @@ def needed_members(options: RunOptions) -> list[str]:
 
 def kernel_names(path: Path) -> list[str]:
     """Return the names of the neuron models in a checkpoint, by its header alone; none where it cannot be read."""
-    try:
-        with open_input(path) as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            about = json.loads(json.loads(file.read(min(size, _MOST_HEADER_BYTES)))["__metadata__"]["gennaker"])
-        return sorted({name for name in _values_of(about, "kernel") if name.isidentifier()})
-    except (OSError, ValueError, KeyError, TypeError, struct.error, RecursionError):
-        return []  # whoever opens it says what is wrong
-
-
-def _values_of(content: Any, key: str) -> Iterator[str]:
-    """Yield every text that stands under `key` in nested dicts and lists."""
-    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    for name, value in inner:
-        if name == key and isinstance(value, str):
-            yield value
-        yield from _values_of(value, key)
+    return header_texts(path, "gennaker", "kernel")

@@ -14,12 +14,17 @@ from functools import cached_property
 import numpy as np
 
 from host.cost.program_price import LayerTerms, layer_cost
+from host.cost.program_settings import ProgramSettings
 from host.errors import Exit, HostError
+from host.mapping.depth_parts import deal_tiles
 from host.mapping.dnn_tensors import TensorPlace, pass_content, place_tensors, row_of
+from host.mapping.image_layer import ImageLayer
 from host.mapping.layer_tiles import LayerTiles, work_of
 from host.mapping.operators import tile_addresses
+from host.mapping.resident_tensors import keep_tensors
 from host.mapping.sharing import share_stretches
-from host.mapping.tile_block import MOST_BLOCK_BYTES, TileBlock
+from host.mapping.tile_block import MOST_BLOCK_BYTES, Bases
+from models.compute.worker_rows import MOST_SLOTS
 from models.dnn.integer import IntegerNetwork, IntegerOperation
 from models.dnn.program import (
     C_BLOCK_BYTES,
@@ -47,65 +52,24 @@ from models.dnn.program import (
 from models.dnn.tiles import CoreTiling, Tiling, smallest, tilings
 from models.dnn.work import Work
 from models.kernels import sharing_worker
-from models.kernels.worker import MEMORY_BYTES, MOST_SLOTS, tiles_at
+from models.kernels.worker import MEMORY_BYTES, tiles_at
 from models.network import Array, ModelError
 from noc.dram import INTERFACES, RESERVED_BYTES
 
 _SLOTS_BYTES = 12 << 10  # of a worker's memory, for configurations that stay there
-_MOST_ROWS = 60  # transfers that a worker puts out in a tick, for the bound of a layer's ticks
 PROGRAM_AT = RESERVED_BYTES
+MOST_SHARING = sharing_worker.TRANSFERS.most_peers - 3  # workers, each of which knows the scheduler, two DRAMs and the host, too
 Choose = Callable[[Work, int, LayerTerms], Sequence[Tiling]]
 """(work, workers, terms) -> tilings to try, the best first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageLayer:
-    """A layer in the image: its tiles, and the blocks of each worker in the order in which it does them."""
-
-    tiles: LayerTiles
-    blocks: Sequence[Sequence[TileBlock]]
-    words: Mapping[int, int]
-
-    @property
-    def workers(self) -> int:
-        """How many workers have a tile."""
-        return len(self.blocks)
-
-    @property
-    def rounds(self) -> int:
-        """How many tiles the busiest worker does."""
-        return max(map(len, self.blocks))
-
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of every block of the layer."""
-        return max(block.size_bytes for of_worker in self.blocks for block in of_worker)
-
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes of the regions of its largest tile."""
-        return max(block.end for of_worker in self.blocks for block in of_worker)
-
-    @cached_property
-    def staying_bytes(self) -> list[int]:
-        """Bytes that stay on each worker."""
-        return [sum(block.staying_bytes for block in of_worker) for of_worker in self.blocks]
-
-    @property
-    def most_ticks(self) -> int:
-        """A bound on the ticks that it takes."""
-        ticks = 0
-        for of_worker in self.blocks:
-            rows = (len(block.reads) // _MOST_ROWS + len(block.writes) // _MOST_ROWS + 6 for block in of_worker)
-            ticks = max(ticks, sum(rows))
-        return ticks + 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class DnnImage:
     """All layers of a network planned for `workers`, `samples` samples a pass and so many passes.
 
-    `places`: tensors of the first pass, from 0 on. `constants`: what tiles read beside them, from `constants_at` on.
+    `places`: tensors of the first pass, from 0 on. `constants`: what tiles read beside them, from `constants_at` on. `buffers`:
+    tiles that have their place in a worker's memory at a time; `resident_bytes`: of tensors that stay there. `kernel`: the
+    workers' neuron model.
     """
 
     network: IntegerNetwork
@@ -117,14 +81,17 @@ class DnnImage:
     pass_bytes: int
     constants: bytes
     memory_bytes: int
+    buffers: int
+    resident_bytes: int
+    kernel: str
 
     @cached_property
     def slots(self) -> int:
         """How many layers' configurations a worker keeps: all, where there is room, else two in turn."""
         every = len(self.layers)
-        room = self.memory_bytes - max(layer.memory_bytes for layer in self.layers) - max(staying(self.layers, self.workers))
-        block_bytes = self.largest_block
-        fits = tiles_at(every, block_bytes) <= min(room, tiles_at(2, block_bytes) + _SLOTS_BYTES)
+        room = self.memory_bytes - _taken(self.layers, self.workers) - self.resident_bytes
+        block_bytes, buffers = self.largest_block, self.buffers
+        fits = tiles_at(every, block_bytes, buffers) <= min(room, tiles_at(2, block_bytes, buffers) + _SLOTS_BYTES)
         return every if every <= MOST_SLOTS and fits else min(every, 2)
 
     @cached_property
@@ -143,7 +110,10 @@ class DnnImage:
     @property
     def worker_params(self) -> dict[str, float]:
         """Parameters of the workers' neuron model."""
-        return {"slots": float(self.slots), "block_bytes": float(self.largest_block), "kinds": float(self.kinds)}
+        return {
+            "slots": float(self.slots), "block_bytes": float(self.largest_block), "buffers": float(self.buffers),
+            "kinds": float(self.kinds),
+        }  # fmt: skip
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -189,14 +159,17 @@ class DnnImage:
         return bytes(out)
 
     def _put_blocks(self, out: bytearray, layer: ImageLayer, begin: int, peers_of: Callable[[int], tuple[int, int]]) -> None:
-        base, size, rest = tiles_at(self.slots, self.largest_block), layer.block_bytes, begin + layer.block_bytes * layer.workers
+        size, rest = layer.block_bytes, begin + layer.block_bytes * layer.workers
+        first = tiles_at(self.slots, self.largest_block, self.buffers)
         before = staying(self.layers[: self.layers.index(layer)], self.workers)
-        behind = base + max(one.memory_bytes for one in self.layers)
+        resident = first + max(one.memory_bytes for one in self.layers)
         for worker, of_worker in enumerate(layer.blocks):
-            at, stays_at = begin + worker * size, behind + before[worker]
+            at, stays_at = begin + worker * size, resident + self.resident_bytes + before[worker]
             for n, block in enumerate(of_worker):
                 following = rest if n + 1 < len(of_worker) else 0
-                raw = block.encode((base, stays_at), size, following, self.addresses.tensors, peers_of(worker), worker)
+                tile = first + n % self.buffers * layer.span_bytes
+                bases = Bases(tile=tile, held=first + layer.tiles_bytes, resident=resident, staying=stays_at, first=first)
+                raw = block.encode(bases, size, following, self.addresses.tensors, peers_of(worker), worker)
                 stays_at += block.staying_bytes
                 _put(out, at, raw)
                 if following:
@@ -255,24 +228,28 @@ def plan_image(
     constants = _Constants(constants_at(len(operations)))
     places |= {name: _place_constant(name, array, samples, constants) for name, array in network.constants.items()}
     shapes = {name: one.shape for name, one in network.tensors.items()}
-    memory_bytes, reserve = sharing_worker.MEMORY_BYTES if terms.settings.share == "once" else MEMORY_BYTES, tiles_at(2, 1024)
+    settings = terms.settings
+    shares = may_hand_on(settings)
+    if shares and terms.workers > MOST_SHARING:
+        raise HostError(
+            f"{terms.workers} workers: at most {MOST_SHARING} hand on to each other; use fewer PEs", Exit.DOES_NOT_FIT
+        )  # fmt: skip
+    memory_bytes, reserve = sharing_worker.MEMORY_BYTES if shares else MEMORY_BYTES, tiles_at(2, 1024)
     while True:
         planned = [
-            _plan_layer(one, network, places, shapes, terms, memory_bytes - reserve, constants, samples, choose)
-            for one in operations
+            _plan_layer(number, one, network, places, shapes, terms, memory_bytes - reserve, constants, samples, choose)
+            for number, one in enumerate(operations)
         ]
-        need = tiles_at(2, max(layer.block_bytes for layer in planned))
+        need = tiles_at(2, max(layer.block_bytes for layer in planned), settings.buffers)
         if all(layer.memory_bytes + need <= memory_bytes for layer in planned):
             break
         reserve = need
-    if terms.settings.resident == "weights":
-        planned = _with_staying(planned, memory_bytes - need, terms.workers)
-    if terms.settings.share == "once":
-        planned = [replace(layer, blocks=share_stretches(layer.blocks)) for layer in planned]
-        _check_blocks(planned, need)
+    room = _Room(memory_bytes=memory_bytes, workers=terms.workers, buffers=settings.buffers)
+    planned, resident_bytes = _with_options(planned, settings, [places[name] for name in network.outputs], room)
     image = DnnImage(
         network=network, samples=samples, passes=passes, workers=terms.workers, layers=tuple(planned), places=places,
-        pass_bytes=aligned(pass_bytes), constants=bytes(constants.content), memory_bytes=memory_bytes,
+        pass_bytes=aligned(pass_bytes), constants=bytes(constants.content), memory_bytes=memory_bytes, buffers=settings.buffers,
+        resident_bytes=resident_bytes, kernel="sharing_worker" if shares else "worker",
     )  # fmt: skip
     have = terms.chip.dram_bytes // INTERFACES
     if image.dram_bytes > have:
@@ -287,28 +264,31 @@ def plan_image(
 
 
 def _plan_layer(
-    operation: IntegerOperation, network: IntegerNetwork, places: Mapping[str, TensorPlace], shapes: Mapping[str, tuple[int, ...]],
-    terms: LayerTerms, room: int, constants: _Constants, samples: int,
+    number: int, operation: IntegerOperation, network: IntegerNetwork, places: Mapping[str, TensorPlace],
+    shapes: Mapping[str, tuple[int, ...]], terms: LayerTerms, room: int, constants: _Constants, samples: int,
     choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None,
 ) -> ImageLayer:  # fmt: skip
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
     given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
-        operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]), inputs=[places[name] for name in operation.inputs],
-        output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
+        operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]),
+        inputs=[places[name] for name in operation.inputs], output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
-    least_block: Callable[[Tiling], int] = getattr(addresses, "least_block_bytes", lambda _: 0)
     for tiling in given:
-        if sum(tiling.fetched) + tiling.results > room or least_block(tiling) > MOST_BLOCK_BYTES:
+        if sum(tiling.fetched) + tiling.results > room:
             continue
         trial = replace(layer, tiling=_of_whole_rows(tiling, layer.output))
-        if not all(_fits(block, room) for block in addresses.blocks(trial, 0)):
+        first, buffers = addresses.blocks(trial, 0), terms.settings.buffers
+        copies = buffers if trial.output_tiles > terms.workers or len(first) > 1 else 1
+        if any(block.end * copies > room or block.size_bytes > MOST_BLOCK_BYTES for block in first):
             continue
         chosen, before = replace(trial, store=constants.store), len(constants.content)
-        dealt = _deal(chosen, terms.workers)
-        if all(_fits(block, room) for of_worker in dealt for block in of_worker):
-            return ImageLayer(tiles=chosen, blocks=dealt, words={**addresses.configuration(chosen), **words})
+        blocks, held = deal_tiles(chosen, number, terms.workers, terms.settings)
+        own = {**addresses.configuration(chosen), **words}
+        made = ImageLayer(tiles=chosen, blocks=blocks, held=held, words=own, buffers=buffers)
+        if made.memory_bytes <= room and made.block_bytes <= MOST_BLOCK_BYTES:
+            return made
         constants.rewind(before)
     least = addresses.blocks(layer, 0)[0]
     need = f"{least.end:,} B, a worker has {room:,} B"
@@ -320,24 +300,12 @@ def _plan_layer(
     )  # fmt: skip
 
 
-def _fits(block: TileBlock, room: int) -> bool:
-    return block.end <= room and block.size_bytes <= MOST_BLOCK_BYTES
-
-
 def _of_whole_rows(tiling: Tiling, output: TensorPlace) -> Tiling:
     """Return a tiling whose tiles write whole rows, or strips of one, which begin where DRAM can be written."""
     if not isinstance(tiling, CoreTiling) or tiling.work.strips > 1:
         return tiling
     each = output.row // math.gcd(output.row, tiling.work.unit_output_bytes)
     return replace(tiling, units=-(-tiling.units // each) * each)
-
-
-def _deal(layer: LayerTiles, workers: int) -> list[list[TileBlock]]:
-    """Return the blocks of each worker that has any: tiles in turn, as even as they go."""
-    addresses, tiles = tile_addresses(layer.operation.kind), layer.output_tiles
-    rounds = -(-tiles // workers)
-    used = -(-tiles // rounds)
-    return [[block for tile in range(worker, tiles, used) for block in addresses.blocks(layer, tile)] for worker in range(used)]
 
 
 def staying(layers: Sequence[ImageLayer], workers: int) -> list[int]:
@@ -349,21 +317,54 @@ def staying(layers: Sequence[ImageLayer], workers: int) -> list[int]:
     return total
 
 
-def _with_staying(layers: Sequence[ImageLayer], room: int, workers: int) -> list[ImageLayer]:
-    """Return the layers with parameters that stay on their workers: layer by layer, as long as every worker has room."""
-    made = list(layers)
-    for number, layer in enumerate(layers):
-        tiles = replace(layer.tiles, stays=True)
-        made[number] = replace(layer, tiles=tiles, blocks=_deal(tiles, workers))
-        if max(one.memory_bytes for one in made) + max(staying(made, workers)) > room:
-            made[number] = layer
-    return made
+def _taken(layers: Sequence[ImageLayer], workers: int) -> int:
+    """Return the bytes that tiles, and what stays of constants, take on the fullest worker."""
+    return max(layer.memory_bytes for layer in layers) + max(staying(layers, workers))
 
 
-def _check_blocks(layers: Sequence[ImageLayer], reserve: int) -> None:
-    """Raise HostError where hands have made a block longer than what was kept free for it."""
-    if tiles_at(2, max(layer.block_bytes for layer in layers)) > reserve + _SLOTS_BYTES:
-        raise HostError("--share once: a tile is handed on to too many workers; use fewer PEs", Exit.DOES_NOT_FIT)
+@dataclass(frozen=True, kw_only=True)
+class _Room:
+    """What workers have for tiles, and for what stays."""
+
+    memory_bytes: int
+    workers: int
+    buffers: int
+
+    def left(self, layers: Sequence[ImageLayer], resident_bytes: int) -> int:
+        """Return the bytes that such layers leave, of constants and tensors that stay, too."""
+        blocks = tiles_at(2, max(layer.block_bytes for layer in layers), self.buffers)
+        return self.memory_bytes - blocks - _taken(layers, self.workers) - resident_bytes
+
+
+def may_hand_on(settings: ProgramSettings) -> bool:
+    """Tell whether workers may hand something to each other."""
+    return settings.share == "once" or settings.keeps_activations or settings.reduce == "mesh"
+
+
+def _with_options(
+    layers: Sequence[ImageLayer], settings: ProgramSettings, outputs: Sequence[TensorPlace], room: _Room
+) -> tuple[list[ImageLayer], int]:
+    """Return the layers with what stays in SRAM and what is read once, as much as fits, and the bytes of tensors that stay."""
+    made, resident_bytes = list(layers), 0
+    if settings.keeps_weights:
+        for number, layer in enumerate(layers):
+            tiles = replace(layer.tiles, stays=True)
+            blocks, held = deal_tiles(tiles, number, room.workers, settings)
+            trial = [*made[:number], replace(layer, tiles=tiles, blocks=blocks, held=held), *made[number + 1 :]]
+            if room.left(trial, 0) >= 0:
+                made = trial
+    if settings.keeps_activations:
+        made, resident_bytes = keep_tensors(
+            made, outputs, room.workers, lambda trial, size_bytes: room.left(trial, size_bytes) >= 0
+        )  # fmt: skip
+    if settings.share == "once":
+        for number, layer in enumerate(made):
+            have = room.left(made, resident_bytes)
+            most = max(one.memory_bytes for one in made)
+            trial = [*made[:number], share_stretches(layer, number, most + have), *made[number + 1 :]]
+            if room.left(trial, resident_bytes) >= 0:
+                made = trial
+    return made, resident_bytes
 
 
 class _Constants:
@@ -401,7 +402,8 @@ def _check_inputs(network: IntegerNetwork) -> None:
         hearers = {one.kind for one in network.operations if name in one.inputs}
         if network.tensors[name].dtype != "int8" and hearers != {"gather"}:
             raise ModelError(
-                f"input {name}: its whole numbers go to {', '.join(sorted(hearers)) or 'nothing'}; PEs take them as rows of a gather"
+                f"input {name}: its whole numbers go to {', '.join(sorted(hearers)) or 'nothing'}; PEs take them as rows of "
+                "a gather"
             )
 
 

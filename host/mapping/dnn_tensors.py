@@ -18,6 +18,7 @@ from models.network import Array
 
 _WORD_BYTES = 4
 
+
 @dataclass(frozen=True, kw_only=True)
 class TensorPlace:
     """A tensor of `samples` samples from `address` on: rows of `row` int8 numbers, `pitch` bytes apart.

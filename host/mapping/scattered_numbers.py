@@ -31,9 +31,7 @@ def read_scattered(block: TileBlock, place: TensorPlace, numbers: I64) -> I64:
     first = np.concatenate([[0], np.flatnonzero(gaps > widest) + 1])
     begins = granules[first] * ALIGNMENT_BYTES
     ends = (granules[np.concatenate([first[1:] - 1, [granules.size - 1]])] + 1) * ALIGNMENT_BYTES
-    landings = [
-        block.read_stretch(place, begin, end - begin) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
-    ]
+    landings = [block.read_stretch(place, begin, end - begin) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
     own = np.searchsorted(begins, addresses, side="right") - 1
     return np.asarray(np.array(landings, np.int64)[own] + addresses - begins[own], np.int64)
 
@@ -44,6 +42,7 @@ def move_scattered(block: TileBlock, sources: I64, at: int) -> None:
     if not there.size:
         return
     start, to = sources[there], there + at
+    block.keep_together(int(start.min()), int(start.max()))
     breaks = np.flatnonzero((np.diff(start) != 1) | (np.diff(to) != 1)) + 1
     first = np.concatenate([[0], breaks])
     lengths = np.diff(np.concatenate([first, [there.size]]))

@@ -140,7 +140,8 @@ def _load_member(module: str) -> None:
 
     package, _, name = module.rpartition(".")
     with _left_to_who_needs_it():
-        member(package, name, "member")
+        if hasattr(member(package, name, "member"), "TRANSFERS"):
+            importlib.import_module("pe.exchange")
 
 
 def _load_module(module: str) -> None:

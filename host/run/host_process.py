@@ -308,10 +308,14 @@ class HostLoop:
             "done": progress.done, "total": progress.total, "per_s": progress.done / running_s if running_s else 0.0,
             "metrics": [metric._asdict() for metric in progress.metrics], "shown": dict(progress.shown),
             "events_per_tick": (sum(events.values()) - before[1]) / ticks, "packets_per_tick": (packets - before[2]) / ticks,
-            "activity": run.events.activity(), "pe_activity": self._snapshot.activity(run.recent),
+            "activity": run.events.activity(), "pe_activity": self._pe_activity(),
             "links": self._snapshot.links(run.recent, run.recent_input), "sram_worst": self._sram_worst,
             "modelled": self._price.status,
         }  # fmt: skip
+
+    def _pe_activity(self) -> list[float]:
+        shares = getattr(self._job.readout, "pe_shares", None)
+        return shares() if shares else self._snapshot.activity(self._run.recent)
 
     def _running_s(self) -> float:
         return self._clock.now() - self._running_since if self._running_since else 0.0

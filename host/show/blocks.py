@@ -116,10 +116,11 @@ def _files(name: str, folder: str) -> str:
 
 def table(
     head: Row, rows: Iterable[Row], *, numeric: Collection[int] = (), long: int | None = None, assumed: Collection[str] = (),
-    spare: int | None = None,
+    spare: int | None = None, is_wide: bool = False,
 ) -> Html:  # fmt: skip
     """Return rows under a head. `numeric`: columns that are flush right; `long`: a column of text that may wrap
-    anywhere; `assumed`: first cells of rows whose value no source gives; `spare`: a column that a narrow screen leaves out.
+    anywhere; `assumed`: first cells of rows whose value no source gives; `spare`: a column that a narrow screen leaves out;
+    `is_wide`: many columns, of smaller letters, in which no cell of a row wraps.
     """
     kinds: dict[int | None, str] = {**dict.fromkeys(numeric, "n"), long: "long", spare: "spare"}
 
@@ -129,7 +130,7 @@ def table(
         return f"<tr{_kind(look)}>{''.join(cells)}</tr>"
 
     lines = [line("th", head), *(line("td", row, "assumed" if row[0] in assumed else "") for row in rows)]
-    return Html(f'<div class="scroll"><table>{"".join(lines)}</table></div>')
+    return Html(f'<div class="scroll"><table{_kind("wide" * is_wide)}>{"".join(lines)}</table></div>')
 
 
 def _cell(value: Any) -> str:

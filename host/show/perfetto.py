@@ -5,7 +5,8 @@ of each layer it runs (and for each tick, where its step takes several), named a
 wait for DRAM, where it hears an input) until the layer's last message has arrived, and within it its stages, ended by the wait
 for the slower PEs (and, on several chips, for `links`). Between two such slices other layers have their turn. Arrows lead from
 the broadcast of a layer's slowest PE to the slowest PE of each layer that hears it at the same position. Counters: events of
-each layer as they arrive, flits on the busiest link or port, and power. The emulator's wall time is on no axis; it is in the
+each layer as they arrive, flits on the busiest link or port, and power. Of a network that a scheduler runs, a position is a
+layer: its slices have the layer's name, `DMA` is what a PE moves, and each chip's DRAM has slices of its own. The emulator's wall time is on no axis; it is in the
 file's `otherData`.
 
 Times are microseconds in eighths: those are exact in binary and in the three decimals that readers keep, so that no
@@ -26,25 +27,30 @@ import orjson
 from isal import igzip
 
 from host.cost.cost_table import CostTable
-from host.cost.cycles import LINKS, SEND, WAIT
+from host.cost.cycles import LINKS, SEND, TRANSFERS, UNITS, WAIT
 from host.cost.ledger import MACS, Ledger, RunLedger
 from host.cost.price import Priced, PricedPositions
 from host.cost.timeline import Timeline, layer_exchange_of, timeline, timer
 from host.cost.twins import twin
 from host.cost.windows import Window, windows
+from host.show.dram_slices import busy_slices, thread_names
 from models.network import F64, I64, U32
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 
 FILE = "trace.json.gz"
 _PARTS = 8  # of a microsecond
 _BETWEEN = b",\n"  # entries
+_STAGES = {TRANSFERS: "DMA", UNITS: "array and core"}  # of a network that a scheduler runs
 _SITES = {site: number for number, site in enumerate(QPES)}
 
 
 def write_trace(
-    path: Path, run: RunLedger, priced: Priced, chip: ChipSpec, table: CostTable, positions: int, wall: Mapping[str, Any]
-) -> None:
-    """Write the first `positions` positions of a priced run, some at a time; `wall` has the emulator's own times."""
+    path: Path, run: RunLedger, priced: Priced, chip: ChipSpec, table: CostTable, positions: int, wall: Mapping[str, Any],
+    names: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Write the first `positions` positions of a priced run, some at a time; `wall` has the emulator's own times. `names`: of the
+    positions in turn, where a slice has that in place of its population's.
+    """
     positions = min(positions, run.positions)
     about = {
         "generator": "gennaker",
@@ -55,9 +61,9 @@ def write_trace(
     }
     with path.open("wb") as raw, igzip.IGzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(f'{{"displayTimeUnit":"ns","otherData":{_json(about)},"traceEvents":[\n'.encode())
-        file.write(_join_entries(_names(run)))
+        file.write(_join_entries(_names(run) + thread_names(run)))
         for window in windows(run, chip, table, positions):
-            for entries in filter(None, _events(window, priced, chip, table)):
+            for entries in filter(None, _events(window, priced, chip, table, names)):
                 file.write(_BETWEEN + entries)
         file.write(b"\n]}\n")
 
@@ -67,7 +73,9 @@ def _process_and_thread(pe: PeId) -> tuple[int, int]:
     return pe.chip + 1, 1 + PES_PER_QPE * _SITES[pe.x, pe.y] + pe.p
 
 
-def _events(window: Window, run: Priced, chip: ChipSpec, table: CostTable) -> Iterator[bytes]:
+def _events(
+    window: Window, run: Priced, chip: ChipSpec, table: CostTable, position_names: Sequence[str]
+) -> Iterator[bytes]:  # fmt: skip
     """Yield the entries of a window's own positions; its neighbours say where slices end that touch theirs."""
     own, (ledger, priced) = window.own, window[:2]
     line = timeline(ledger, priced)
@@ -76,8 +84,15 @@ def _events(window: Window, run: Priced, chip: ChipSpec, table: CostTable) -> It
     over_links = _eighths(line.links_s)[:, layer_exchange_of(ledger)]
     for turn in range(edges.shape[1]):
         yield from _slices(
-            window, turn, line.stages, edges[own, turn], ends[own, turn], over_links[own, turn], timers[own, turn]
+            window, turn, line.stages, edges[own, turn], ends[own, turn], over_links[own, turn], timers[own, turn], position_names
         )  # fmt: skip
+    for pid, tid, began, ended, size in busy_slices(window, chip):
+        at, until = _eighths(began), _eighths(ended)
+        for number, name in enumerate(position_names or ("bytes",)):
+            here = (window.first + np.arange(own.start, own.stop)) % max(len(position_names), 1) == number
+            here &= until > at
+            columns = {"ts": at[here] / _PARTS, "dur": (until - at)[here] / _PARTS}
+            yield _rows(f'"ph":"X","pid":{pid},"tid":{tid},"name":{_json(name)},', columns, {"bytes": size[here]})
     yield _join_entries(_arrows(window, line.stages, edges[own]))
     yield from _counters(window, run, chip, table, line)
 
@@ -121,8 +136,9 @@ def _slice_edges(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
 
 
 def _slices(
-    window: Window, turn: int, stages: Sequence[str], edges: I64, ends: I64, over_links: I64, timers: U32
-) -> Iterator[bytes]:
+    window: Window, turn: int, stages: Sequence[str], edges: I64, ends: I64, over_links: I64, timers: U32,
+    position_names: Sequence[str],
+) -> Iterator[bytes]:  # fmt: skip
     """Yield a turn's slices: those of the positions first, with what the paper's timer shows at the stages' edges
     (positions, stages + 1), then what lies within them; the end of the wait, while messages cross links, has a slice of its own.
     """
@@ -142,9 +158,12 @@ def _slices(
     positions = window.first + np.arange(own.start, own.stop)
     events = ledger.events[own, turn]
     layer = ledger.populations[ledger.shards["population"][shard]].name
-    yield entries(layer, edges[:, 0], ends, position=positions, events=events, macs=macs, timer=timers)
+    columns = {"position": positions, "events": events, "macs": macs, "timer": timers}
+    for number, name in enumerate(position_names or (layer,)):
+        here = positions % max(len(position_names), 1) == number
+        yield entries(name, edges[here, 0], ends[here], **{key: column[here] for key, column in columns.items()})
     for i, stage in enumerate(stages):
-        yield entries(stage, edges[:, i], edges[:, i + 1])
+        yield entries(_STAGES.get(stage, stage) if position_names else stage, edges[:, i], edges[:, i + 1])
     left = np.maximum(edges[:, -1], ends - over_links)
     yield entries(WAIT, edges[:, -1], left)
     yield entries(LINKS, left, ends)

@@ -49,10 +49,13 @@ _FILES = {
 
 @dataclass(frozen=True, kw_only=True)
 class WorkloadPage:
-    """What a workload adds to the page of a run with a report, of which any key may be missing: sections, and figures."""
+    """What a workload adds to the page of a run with a report, of which any key may be missing: sections, figures, and what the
+    timeline calls positions, which go through these names in turn.
+    """
 
     sections: Callable[[Mapping[str, Any]], Sequence[Html]] = lambda _: ()
     figures: Callable[[Mapping[str, Any]], Sequence[Figure]] = lambda _: ()
+    position_names: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: ()
 
 
 Beside = Callable[[Callable[[], None]], AbstractContextManager[None]]
@@ -92,7 +95,10 @@ def make_pictures(folder: Path, positions: int, workload: WorkloadPage | None = 
             run = content.run
             if run and positions:
                 wall_times = _wall_times(content.report)
-                perfetto.write_trace(folder / perfetto.FILE, run.ledger, run.priced, run.chip, run.costs, positions, wall_times)
+                names = (workload or WorkloadPage()).position_names(content.report)
+                perfetto.write_trace(
+                    folder / perfetto.FILE, run.ledger, run.priced, run.chip, run.costs, positions, wall_times, names
+                )  # fmt: skip
                 written.append(perfetto.FILE)
             page = lay_out(replace(content, files=_files(folder)))
             (folder / PAGE).write_text(page.html, "utf-8", "backslashreplace")  # names of files may be no text

@@ -19,7 +19,9 @@ def published() -> dict[str, Any]:
 def _transfers_line(transfers: Mapping[str, Any]) -> str:
     """Return the line on bytes that PEs exchanged beside events."""
     kinds = (sum(column) for column in zip(*transfers["delivered"].values(), strict=True))
-    counts = ", ".join(f"{count:,} {name.upper()}" for name, count in zip(KIND_NAMES, kinds, strict=True))
+    counts = ", ".join(
+        f"{count:,} {name.upper()}" for name, count in zip(KIND_NAMES, kinds, strict=False) if count or name != "probe"
+    )
     read, written = (sum(store[what] for store in transfers["dram"].values()) for what in ("read_bytes", "written_bytes"))
     return f"transfers    {counts}; DRAM: {read:,} B read, {written:,} B written"
 

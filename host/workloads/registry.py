@@ -73,8 +73,9 @@ class Workload:
 
         nothing = WorkloadPage()
         return WorkloadPage(
-            sections=self.part("page", "sections", nothing.sections), figures=self.part("page", "figures", nothing.figures)
-        )
+            sections=self.part("page", "sections", nothing.sections), figures=self.part("page", "figures", nothing.figures),
+            position_names=self.part("page", "position_names", nothing.position_names),
+        )  # fmt: skip
 
 
 @cache

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from models.compute.bound_calls import call_at, carray, copy_bytes, fill_bytes
+from models.compute.bound_calls import call_at, carray, copy_bytes, fill_bytes, ints_at
 from models.compute.compiling import inlined
 from models.compute.tile_memory import longs_at
 from models.dnn.program import (
+    ADD,
     B_HANDS,
     B_MOVES,
+    B_OUT_HANDS,
     B_OUT_MOVES,
     B_READS,
     B_WRITES,
@@ -35,7 +37,7 @@ from models.dnn.program import (
 from models.network import Array
 from models.tile_steps import COUNTS, S_COUNTS, S_MEMORY_BYTES, SCRATCH_NUMBERS
 
-_REORDERED, _TILES = COUNTS.index("reordered"), COUNTS.index("tiles")
+_REORDERED, _TILES, _PARTIALS = map(COUNTS.index, ("reordered", "tiles", "partials"))
 
 
 @inlined
@@ -48,10 +50,11 @@ def is_inside(offset: Any, size: Any, memory: Array) -> bool:
 def is_whole(words: Array, block: int, block_bytes: int) -> bool:
     """Tell whether a block's stretches are no longer than it can be."""
     reads, moves, out = np.int64(words[block + B_READS]), np.int64(words[block + B_MOVES]), np.int64(words[block + B_OUT_MOVES])
-    writes, hands = np.int64(words[block + B_WRITES]), np.int64(words[block + B_HANDS])
-    if min(reads, moves, out, writes, hands) < 0 or max(reads, moves, out, writes, hands) > block_bytes:
+    writes = np.int64(words[block + B_WRITES])
+    hands, behind = np.int64(words[block + B_HANDS]), np.int64(words[block + B_OUT_HANDS])
+    if min(reads, moves, out, writes, hands, behind) < 0 or max(reads, moves, out, writes, hands, behind) > block_bytes:
         return False
-    size = BLOCK_WORDS + READ_WORDS * reads + MOVE_WORDS * (moves + out) + WRITE_WORDS * writes + HAND_WORDS * hands
+    size = BLOCK_WORDS + READ_WORDS * reads + MOVE_WORDS * (moves + out) + WRITE_WORDS * writes + HAND_WORDS * (hands + behind)
     return bool(4 * size <= block_bytes)
 
 
@@ -68,6 +71,12 @@ def behind_moves(words: Array, block: int) -> int:
 
 
 @inlined
+def behind_writes(words: Array, block: int) -> int:
+    """Return the number of the word behind a block's writes: what it hands on begins there."""
+    return int(behind_moves(words, block) + WRITE_WORDS * words[block + B_WRITES])
+
+
+@inlined
 def make_move(words: Array, at: Any, memory: Array, counts: Array) -> bool:
     """Make one move within the memory; False, and nothing done, where it leads beyond."""
     base, size = memory.ctypes.data, np.int64(words[at + M_BYTES])
@@ -78,6 +87,14 @@ def make_move(words: Array, at: Any, memory: Array, counts: Array) -> bool:
         fill_bytes(base + to, words[at + M_OUTER], size)
         return True
     outer, inner = np.int64(words[at + M_OUTER]), np.int64(words[at + M_INNER])
+    if start == ADD:
+        if size % 4 or outer % 4 or to % 4 or not is_inside(outer, size, memory) or not is_inside(to, size, memory):
+            return False
+        terms, sums = carray(ints_at(base + outer), (size // 4,)), carray(ints_at(base + to), (size // 4,))
+        for i in range(size // 4):
+            sums[i] += terms[i]
+        counts[_PARTIALS] += size // 4
+        return True
     from_outer, from_inner = np.int64(words[at + M_FROM_OUTER]), np.int64(words[at + M_FROM_INNER])
     to_outer, to_inner = np.int64(words[at + M_TO_OUTER]), np.int64(words[at + M_TO_INNER])
     if min(from_outer, from_inner, to_outer, to_inner, outer, inner, start, to, size) < 0 or outer == 0 or inner == 0:

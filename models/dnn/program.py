@@ -12,7 +12,7 @@ Every part begins at a multiple of 16 bytes.
 - A *block* a tile; those of the workers' first tiles lie behind the configuration, in the order of the workers. `BLOCK_WORDS` of
   what it is and where its parts lie in the worker's memory, then `READ_WORDS` for each stretch of DRAM that it reads (ascending by
   where it lands), `MOVE_WORDS` for each move within the memory before and behind the step, `WRITE_WORDS` for each stretch that it
-  writes, and `HAND_WORDS` for each that it hands on.
+  writes, and `HAND_WORDS` for each that it hands on before and behind the step.
 
 What a step does with them is `models/tile_steps`; who makes them is `host/mapping/dnn_image.py`.
 """
@@ -46,7 +46,10 @@ C_FLOATS = 40  # float32: epsilon or factor
 
 BLOCK_WORDS = 32
 B_READS, B_MOVES, B_OUT_MOVES, B_WRITES, B_TILE, B_RECEIVED, B_HANDS, B_FOLLOWING = range(8)
-"""The last: the address of the worker's next block of the layer, 0 for none."""
+B_OUT_HANDS, B_COUNTER = 27, 28
+"""`B_FOLLOWING`: the address of the worker's next block of the layer, 0 for none. `B_RECEIVED`: how many stretches peers hand it,
+which are counted in the worker's counter `B_COUNTER`. `B_HANDS`, `B_OUT_HANDS`: how many it hands on, before and behind the step.
+"""
 B_DIMS = 8  # eight
 (B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE, B_MULTIPLIER_COUNT, B_ADD, B_LAST) = range(16, 27)
 B_MASK = 29
@@ -62,15 +65,18 @@ OF_PASS = 1
 """Flag of a stretch: a tensor of the pass, in the DRAM of the scheduler's chip; else a constant in that of the worker's own."""
 STAYS = 2
 """Flag of a stretch that is read: it stays in the memory from pass to pass, and is read in the first one alone."""
+PROBED = 4
+"""Flag of a stretch that is written: the tensor stays in the workers' memories, and only an observer sees it in DRAM."""
 
 MOVE_WORDS = 9
 M_FROM, M_TO, M_OUTER, M_INNER, M_BYTES, M_FROM_OUTER, M_FROM_INNER, M_TO_OUTER, M_TO_INNER = range(MOVE_WORDS)
-FILL = -1
-"""As `M_FROM`: fill `M_BYTES` from `M_TO` on with the value in `M_OUTER`."""
+FILL, ADD = -1, -2
+"""As `M_FROM`: fill `M_BYTES` from `M_TO` on with the value in `M_OUTER`; add int32 sums at `M_OUTER` to those at `M_TO`."""
 
-HAND_WORDS = 4
-H_FROM, H_BYTES, H_TO, H_PEER = range(HAND_WORDS)
-"""A stretch that has arrived, and is handed on to a peer, by its number, at an address of its memory."""
+HAND_WORDS = 5
+H_FROM, H_BYTES, H_TO, H_PEER, H_COUNTER = range(HAND_WORDS)
+"""A stretch that is handed on to a peer, by its number, to an address of its memory; and the counter there that says so."""
+MOST_COUNTERS = 64
 
 NUMBER_OF_KIND = {kind: number for number, kind in enumerate(KINDS)}
 

@@ -79,7 +79,8 @@ COUNTS = ("units",)
 PER_UNIT = {"units": 1}
 EXCHANGE_COUNTS = ("layers", "passes", "starts", "ends")
 TRANSFERS = TransferSpec(
-    most_in=MOST_PEERS, bytes_in=MEMORY_BYTES, most_out=MOST_PEERS, bytes_out=MEMORY_BYTES, most_peers=MOST_PEERS, memory="memory"
+    most_in=MOST_PEERS, bytes_in=MEMORY_BYTES, most_out=MOST_PEERS, bytes_out=MOST_PEERS * 4 * START_WORDS,
+    most_peers=MOST_PEERS, memory="memory",
 )  # fmt: skip
 FAULT_AT, PROGRAM_AT, HEADERS_AT, START_AT = 0, 64, 128, 192
 """In its memory: what it says of a fault, the program, two headers in turn, and what it tells the workers."""

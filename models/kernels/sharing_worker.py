@@ -19,7 +19,11 @@ from models.kernels.worker import (  # noqa: F401 - the contract's names
 from models.network import Field
 
 MEMORY_BYTES = 80 << 10
-TRANSFERS = worker.TRANSFERS._replace(most_peers=160, bytes_in=MEMORY_BYTES, bytes_out=MEMORY_BYTES)
+MOST_HANDED = 64
+"""Stretches that peers hand it of a layer's operands, and of a tensor that stays: all of them may come in one exchange."""
+TRANSFERS = worker.TRANSFERS._replace(
+    most_peers=160, most_in=3 * MOST_HANDED + worker.MOST_ROWS // 2, bytes_in=MEMORY_BYTES, bytes_out=MEMORY_BYTES
+)  # fmt: skip
 
 
 def fields(units: int, lanes: int) -> list[Field]:

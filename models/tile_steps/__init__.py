@@ -20,11 +20,12 @@ __path__ = family_path(__path__, __name__)
 
 COUNTS = (
     "tiles", "mac_products", "array_jobs", "array_cycles", "array_stalls", "scaled", "partials", "added", "multiplied", "averaged",
-    "pooled", "looked_up", "depthwise", "softmax", "normalised", "moved", "reordered", "overflowed", "saturated",
+    "pooled", "looked_up", "depthwise", "softmax", "normalised", "moved", "reordered", "overflowed", "saturated", "ahead",
 )  # fmt: skip
 """Tiles; products of the array that are of use, its jobs, its cycles with two ports to the SRAM and what one port adds; numbers
 that the core scaled back to int8, partial sums that it added up, elements of each of its operators; bytes that it moved as an
-operator and to bring them into order; sums of more than 24 bits, and values that int8 has no place for.
+operator and to bring them into order; sums of more than 24 bits, values that int8 has no place for; and bytes that were under way
+while another tile of the layer was to be computed.
 """
 S_MEMORY_BYTES, S_COUNTS, S_STEP, S_COUNTED, S_STRIDES, S_DILATIONS, S_KERNEL, S_PADS, S_OFFSETS, S_SCALES = (
     0, 1, 2, 7, 9, 11, 13, 15, 17, 19,

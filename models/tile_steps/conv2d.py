@@ -36,7 +36,7 @@ from models.dnn.program import (
     C_STRIDES,
 )
 from models.tile_steps import S_COUNTED, S_DILATIONS, S_STEP, S_STRIDES
-from models.tile_steps._counting import PRODUCTS, count_groups, count_losses, count_scaling
+from models.tile_steps._counting import PARTIALS, PRODUCTS, count_groups, count_losses, count_scaling
 
 
 @call
@@ -67,14 +67,16 @@ def step(memory: int, configuration: int, block: int, scratch: int) -> int:
     weights = carray(chars_at(memory + own[B_RIGHT]), (channels, depth, kernel_rows, kernel_columns))
     sums = carray(ints_at(memory + own[B_SUMS]), (channels, rows, columns))
     strides, dilations = longs(scratch, S_STRIDES, 2), longs(scratch, S_DILATIONS, 2)
-    mac_conv2d(x, weights, strides, dilations, own[B_ADD] != 0, sums)
-    products = depth * kernel_rows * kernel_columns
-    # The array knows no stride: it makes the results between, too, which are of no use.
-    made_rows, made_columns = (rows - 1) * strides[0] + 1, (columns - 1) * strides[1] + 1
-    stall = (products + 2) // 4 + 1 if max(dilations[0], dilations[1]) > 1 or kernel_columns == 1 else 2
-    before = counts[PRODUCTS]
-    count_groups(channels, made_columns, made_rows, products, stall, counts)
-    counts[PRODUCTS] = before + results * products
+    if depth:  # else sums that others have made are brought to an end
+        mac_conv2d(x, weights, strides, dilations, own[B_ADD] != 0, sums)
+        products = depth * kernel_rows * kernel_columns
+        # The array knows no stride: it makes the results between, too, which are of no use.
+        made_rows, made_columns = (rows - 1) * strides[0] + 1, (columns - 1) * strides[1] + 1
+        stall = (products + 2) // 4 + 1 if max(dilations[0], dilations[1]) > 1 or kernel_columns == 1 else 2
+        before = counts[PRODUCTS]
+        count_groups(channels, made_columns, made_rows, products, stall, counts)
+        counts[PRODUCTS] = before + results * products
+        counts[PARTIALS] += results * (own[B_ADD] != 0)
     if own[B_LAST]:
         flat, several = ints(memory, own[B_SUMS], channels, rows * columns), own[B_MULTIPLIER_COUNT]
         add_to_rows(flat, row_of_ints(memory, own[B_BIAS], channels))

@@ -32,7 +32,7 @@ from models.dnn.program import (
     B_SUMS,
 )
 from models.tile_steps import S_COUNTED, S_STEP
-from models.tile_steps._counting import count_losses, count_matmul, count_scaling
+from models.tile_steps._counting import PARTIALS, count_losses, count_matmul, count_scaling
 
 
 @call
@@ -53,8 +53,10 @@ def step(memory: int, configuration: int, block: int, scratch: int) -> int:
     numbers_of(scratch, what)
     counts, sums = counts_of(numbers), ints(memory, own[B_SUMS], rows, columns)
     x, weights = chars(memory, own[B_INPUT], rows, depth), chars(memory, own[B_RIGHT], depth, columns)
-    mac_matmul(x, weights, 0, 0, own[B_ADD] != 0, sums)
-    count_matmul(rows, depth, columns, counts)
+    if depth:  # else sums that others have made are brought to an end
+        mac_matmul(x, weights, 0, 0, own[B_ADD] != 0, sums)
+        count_matmul(rows, depth, columns, counts)
+        counts[PARTIALS] += rows * columns * (own[B_ADD] != 0)
     if own[B_LAST]:
         several = own[B_MULTIPLIER_COUNT]
         add_to_columns(sums, row_of_ints(memory, own[B_BIAS], columns))

@@ -5,7 +5,8 @@ Contract of a file, of a `LayerTiles` (`host/mapping/layer_tiles.py`):
 - `configuration(layer) -> dict`: words of the layer's configuration beside those of every layer (`models/dnn/program.py`).
 - `blocks(layer, number) -> list[TileBlock]`: the blocks of output tile `number`, one a part of the depth, which one worker does
   one after another.
-- `least_block_bytes(tiling) -> int`, if a file has it: what a block takes at least, so that many tilings need not be tried.
+- `part(layer, number, which, *, first, last) -> TileBlock`, where the depth may be cut: the block of a part, `first` with new sums,
+  `last` with outputs. Behind the last part there is one of no depth, which ends with sums that are there.
 
 What a worker does with them is `models/tile_steps`.
 """
@@ -32,6 +33,9 @@ class TileAddresses(Protocol):
 
     def blocks(self, layer: LayerTiles, number: int) -> list[TileBlock]:
         """Return the blocks of an output tile."""
+
+    def part(self, layer: LayerTiles, number: int, which: int, *, first: bool, last: bool) -> TileBlock:
+        """Return the block of a part of an output tile's depth; where the kind has any."""
 
 
 def names() -> list[str]:

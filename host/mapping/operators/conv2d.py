@@ -16,17 +16,15 @@ from models.dnn.program import (
     B_OUTPUT,
     B_RIGHT,
     B_SUMS,
-    BLOCK_WORDS,
     C_DILATIONS,
     C_FLAGS,
     C_KERNEL,
     C_STRIDES,
     CUT_DEPTH,
     MULTIPLIED,
-    READ_WORDS,
-    WRITE_WORDS,
 )
-from models.dnn.tiles import Conv2dTiling, Tiling
+from models.dnn.tiles import Conv2dTiling
+from models.dnn.work import Conv2dWork
 
 
 def configuration(layer: LayerTiles) -> dict[int, int]:
@@ -41,20 +39,16 @@ def configuration(layer: LayerTiles) -> dict[int, int]:
     }  # fmt: skip
 
 
-def least_block_bytes(tiling: Tiling) -> int:
-    """Return what a block of a tiling takes at least: a stretch a channel where a tile has a part of the rows, and so on."""
-    assert isinstance(tiling, Conv2dTiling)
-    work, (kernel_rows, _) = tiling.work, tiling.work.kernel
-    reach = (tiling.rows - 1) * work.strides[0] + work.dilations[0] * (kernel_rows - 1) + 1
-    reads = 1 if reach >= work.height else tiling.in_channels
-    writes = tiling.channels * tiling.rows
-    if tiling.columns == work.out_width:
-        writes = 1 if tiling.rows == work.out_height else tiling.channels
-    return 4 * (BLOCK_WORDS + READ_WORDS * reads + WRITE_WORDS * writes)
-
-
 def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
-    """Return the blocks of tile `number`."""
+    """Return the blocks of tile `number`, one a part of the channels in."""
+    tiling = layer.tiling
+    assert isinstance(tiling, Conv2dTiling)
+    parts = pieces(tiling.work.in_channels, tiling.in_channels)
+    return [part(layer, number, n, first=n == 0, last=n == parts - 1) for n in range(parts)]
+
+
+def part(layer: LayerTiles, number: int, which: int, *, first: bool, last: bool) -> TileBlock:
+    """Return the block of a part of the channels in; one behind the last part ends with sums that are there."""
     tiling = layer.tiling
     assert isinstance(tiling, Conv2dTiling)
     work = tiling.work
@@ -63,32 +57,38 @@ def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
         pieces(work.out_width, tiling.columns),
     )  # fmt: skip
     sample, *at = (int(n) for n in np.unravel_index(number, cuts))
-    first, channels = span(at[0], tiling.channels, work.out_channels)
+    channel, channels = span(at[0], tiling.channels, work.out_channels)
     top, rows = span(at[1], tiling.rows, work.out_height)
     left, columns = span(at[2], tiling.columns, work.out_width)
-    out = layer.output
-    made = []
-    for part in range(pieces(work.in_channels, tiling.in_channels)):
-        block = TileBlock(number * tiling.parts + part)
-        begin, depth = span(part, tiling.in_channels, work.in_channels)
-        sums, output = block.region(4 * channels * rows * columns), block.region(channels * rows * columns)
-        weights = layer.operation.arrays["weights"][first : first + channels, begin : begin + depth]
-        parameters = layer.read_parameters(
-            block, ("conv2d", first, channels, begin, depth), slice(first, first + channels), partial(np.asarray, weights)
-        )
-        window, high, wide = read_window(block, layer, sample, (begin, depth), (top, rows), (left, columns))
-        for word, value in ((B_SUMS, sums), (B_OUTPUT, output), (B_RIGHT, parameters), (B_INPUT, window)):
-            block.set(word, value)
-        is_last = begin + depth == work.in_channels
-        block.set(B_ADD, int(part > 0))
-        block.set(B_LAST, int(is_last))
-        block.dims(depth, high, wide, channels, rows, columns)
-        if is_last:
-            plane = work.out_height * work.out_width
-            start = (sample * work.out_channels + first) * plane + top * work.out_width + left
-            block.write_rows(out, output, first=start, groups=channels, rows=rows, width=columns, group_numbers=plane)
-        made.append(block)
-    return made
+    whole, each = work.in_channels, tiling.in_channels
+    begin, depth = span(which, each, whole) if which * each < whole else (whole, 0)
+    block = TileBlock(number * tiling.parts + min(which, tiling.parts - 1))
+    sums, output = block.region(4 * channels * rows * columns), block.region(channels * rows * columns)
+    weights = layer.operation.arrays["weights"][channel : channel + channels, begin : begin + depth]
+    parameters = layer.read_parameters(
+        block, ("conv2d", channel, channels, begin, depth), slice(channel, channel + channels), partial(np.asarray, weights)
+    )
+    (_, high), (_, wide) = _seen(work, (top, rows), (left, columns))
+    window = read_window(block, layer, sample, (begin, depth), (top, rows), (left, columns))[0] if depth else 0
+    for word, value in ((B_SUMS, sums), (B_OUTPUT, output), (B_RIGHT, parameters), (B_INPUT, window)):
+        block.set(word, value)
+    block.set(B_ADD, int(not first))
+    block.set(B_LAST, int(last))
+    block.dims(depth, high, wide, channels, rows, columns)
+    if last:
+        plane = work.out_height * work.out_width
+        start = (sample * work.out_channels + channel) * plane + top * work.out_width + left
+        block.write_rows(layer.output, output, first=start, groups=channels, rows=rows, width=columns, group_numbers=plane)
+    return block
+
+
+def _seen(work: Conv2dWork, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return where the windows of rows, and of columns, begin in the padded input, and how much of it they see."""
+    down, across = (
+        (begin * stride, (count - 1) * stride + dilation * (kernel - 1) + 1)
+        for (begin, count), stride, dilation, kernel in zip((rows, columns), work.strides, work.dilations, work.kernel, strict=True)
+    )
+    return down, across
 
 
 def read_window(
@@ -99,10 +99,7 @@ def read_window(
     assert isinstance(tiling, Conv2dTiling)
     work, x, attributes = tiling.work, layer.inputs[0], layer.operation.attributes
     all_channels, height, width = x.shape[-3:]
-    (top, high), (left, wide) = (
-        (begin * stride, (count - 1) * stride + dilation * (kernel - 1) + 1)
-        for (begin, count), stride, dilation, kernel in zip((rows, columns), work.strides, work.dilations, work.kernel, strict=True)
-    )
+    (top, high), (left, wide) = _seen(work, rows, columns)
     top, left = top - attributes["pads"][0], left - attributes["pads"][1]
     y0, y1 = min(max(top, 0), height), max(min(top + high, height), 0)
     x0, x1 = min(max(left, 0), width), max(min(left + wide, width), 0)
@@ -131,6 +128,7 @@ def _read_planes(block: TileBlock, layer: LayerTiles, begin: int, depth: int, ro
         have = block.read_rows(x, begin, depth * height, width)
         return have, height * have.pitch
     planes = [block.read_rows(x, begin + n * height * width + y0 * width, count, width) for n in range(depth)]
+    block.keep_together(planes[0].at, planes[-1].at)
     distances = {later.at - one.at for one, later in pairwise(planes)}
     assert len(distances) < 2, "planes of one size lie evenly"
     return planes[0], distances.pop() if distances else 0

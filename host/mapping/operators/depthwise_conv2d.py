@@ -65,9 +65,7 @@ def _block(layer: LayerTiles, number: int, planes: tuple[int, int], made: tuple[
         planes_in = 1 if each > 1 else count
         from_plane = start + ((channel + n) // each - begin) * height * have.pitch
         to = at + n * high * wide + (y0 - above) * wide + left
-        block.moves.append(
-            Move(from_plane, to, planes_in, y1 - y0, width, height * have.pitch, have.pitch, high * wide, wide)
-        )
+        block.moves.append(Move(from_plane, to, planes_in, y1 - y0, width, height * have.pitch, have.pitch, high * wide, wide))
     output = block.region(count * rows * columns)
     for word, value in (
         (B_RIGHT, parameters),

@@ -19,38 +19,40 @@ def configuration(layer: LayerTiles) -> dict[int, int]:
 
 
 def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
-    """Return the blocks of tile `number`."""
+    """Return the blocks of tile `number`, one a part of the depth."""
+    tiling = layer.tiling
+    assert isinstance(tiling, MatmulTiling)
+    parts = pieces(tiling.work.depth, tiling.depth)
+    return [part(layer, number, n, first=n == 0, last=n == parts - 1) for n in range(parts)]
+
+
+def part(layer: LayerTiles, number: int, which: int, *, first: bool, last: bool) -> TileBlock:
+    """Return the block of a part of the depth; one behind the last part ends with sums that are there."""
     tiling = layer.tiling
     assert isinstance(tiling, MatmulTiling)
     work, x = tiling.work, layer.inputs[0]
     row, column = divmod(number, pieces(work.columns, tiling.columns))
     top, rows = span(row, tiling.rows, work.rows)
     left, columns = span(column, tiling.columns, work.columns)
-    made = []
-    for part in range(pieces(work.depth, tiling.depth)):
-        block = TileBlock(number * tiling.parts + part)
-        begin, depth = span(part, tiling.depth, work.depth)
-        sums, output = block.region(4 * rows * columns), block.region(rows * columns)  # first: where the part before left them
-        weights = layer.operation.arrays["weights"][begin : begin + depth, left : left + columns]
-        parameters = layer.read_parameters(
-            block, ("matmul", begin, depth, left, columns), slice(left, left + columns), partial(np.asarray, weights)
-        )
-        if depth == work.depth:
-            at = block.read_dense(x, top * work.depth, rows, depth)
-        else:
-            at = _read_part(block, layer, top, rows, begin, depth)
-        for word, value in ((B_SUMS, sums), (B_OUTPUT, output), (B_RIGHT, parameters), (B_INPUT, at)):
-            block.set(word, value)
-        is_last = begin + depth == work.depth
-        block.set(B_ADD, int(part > 0))
-        block.set(B_LAST, int(is_last))
-        block.dims(rows, depth, columns)
-        if is_last:
-            block.write_rows(
-                layer.output, output, first=top * work.columns + left, groups=1, rows=rows, width=columns, group_numbers=0
-            )
-        made.append(block)
-    return made
+    begin, depth = span(which, tiling.depth, work.depth) if which * tiling.depth < work.depth else (work.depth, 0)
+    block = TileBlock(number * tiling.parts + min(which, tiling.parts - 1))
+    sums, output = block.region(4 * rows * columns), block.region(rows * columns)  # first: where the part before left them
+    weights = layer.operation.arrays["weights"][begin : begin + depth, left : left + columns]
+    parameters = layer.read_parameters(
+        block, ("matmul", begin, depth, left, columns), slice(left, left + columns), partial(np.asarray, weights)
+    )
+    if depth in (0, work.depth):
+        at = block.read_dense(x, top * work.depth, rows, depth) if depth else 0
+    else:
+        at = _read_part(block, layer, top, rows, begin, depth)
+    for word, value in ((B_SUMS, sums), (B_OUTPUT, output), (B_RIGHT, parameters), (B_INPUT, at)):
+        block.set(word, value)
+    block.set(B_ADD, int(not first))
+    block.set(B_LAST, int(last))
+    block.dims(rows, depth, columns)
+    if last:
+        block.write_rows(layer.output, output, first=top * work.columns + left, groups=1, rows=rows, width=columns, group_numbers=0)
+    return block
 
 
 def _read_part(block: TileBlock, layer: LayerTiles, top: int, rows: int, begin: int, depth: int) -> int:

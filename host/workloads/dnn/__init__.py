@@ -1,9 +1,12 @@
 """Layered networks in int8 on the MAC arrays: a scheduler PE, workers, and everything else in DRAM."""
 
+from pathlib import Path
 from typing import Any
 
 from host.workloads.contract import Command, Metric
+from models import shipped
 from models.families import member_names
+from models.file_header import header_record
 
 UNIT = "layer"
 SHIPPED = "digits-cnn.safetensors"
@@ -23,6 +26,15 @@ METRICS = {
 }
 
 
-def modules_for(options: Any) -> list[str]:  # noqa: ARG001 - which operators a file has is not read twice
-    """Return the modules that workers need beside their neuron model: the steps of operators."""
-    return [f"models.tile_steps.{name}" for name in member_names("models.tile_steps")]
+def modules_for(options: Any) -> list[str]:
+    """Return the modules that workers need beside their neuron model: the steps of the operators that the model's header names, or
+    of all, where it has none.
+    """
+    named = options.checkpoint or SHIPPED.removesuffix(".safetensors")
+    about = header_record(shipped.path_of(named) or Path(named), "gennaker-dnn")
+    try:
+        kinds = {str(operation[1]) for operation in about["network"]["operations"]}
+    except (TypeError, KeyError, IndexError):  # no integers yet, or another format
+        kinds = set()
+    names = member_names("models.tile_steps")
+    return [f"models.tile_steps.{name}" for name in names if name in kinds or not kinds]

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 
 from host.errors import HostError
 from host.flags import OneOf, Text, Whole, YesNo, option, with_default, with_help
 from host.options import RunOptions
 
-RESIDENT = ("no", "weights")
+RESIDENT = ("no", "weights", "activations", "both")
 SHARES = ("none", "once")
+OVERLAPS = ("none", "double")
+REDUCES = ("worker", "mesh")
 TILES = ("fastest", "whole_depth", "smallest")
 _of_data = partial(option, group="data (default: the test data that the model carries)")
 _of_program = partial(option, group="tiles")
@@ -22,9 +25,10 @@ class Options(RunOptions):
     checkpoint: str | None = with_help(RunOptions, "checkpoint", _CHECKPOINT)
     batch: int = with_default(RunOptions, "batch", 16)
     inputs: str | None = _of_data(
-        None, "samples: .npy (samples, ...) or .npz with an array an input; int8 as it is, other numbers by the input's scale",
-        bounds=Text(), metavar="FILE", file=True,
+        None, "samples: .npy (samples, ...), .npz with an array an input (int8 as it is, other numbers by the input's scale), a "
+        "folder of images or .npy, or a text with a sample a line", bounds=Text(), metavar="FILE", file=True,
     )  # fmt: skip
+    pixels: str = _of_data("0:1", "numbers that black and white of an image stand for", bounds=Text(), metavar="LOW:HIGH")
     labels: str | None = _of_data(
         None, "classes that the samples are of: .npy of whole numbers, or a text with one a line", bounds=Text(), metavar="FILE",
         file=True,
@@ -42,14 +46,35 @@ class Options(RunOptions):
         "none", f"{' or '.join(SHARES)}: whether a tile that several workers need is read once and handed on",
         bounds=OneOf(lambda: SHARES), metavar="HOW",
     )  # fmt: skip
-    resident: str = _of_program(
-        "no", f"{' or '.join(RESIDENT)}: what stays in the workers' memories from pass to pass", bounds=OneOf(lambda: RESIDENT),
-        metavar="WHAT",
+    overlap: str = _of_program(
+        "none", f"{' or '.join(OVERLAPS)}: whether a worker fetches its next tile before it computes one",
+        bounds=OneOf(lambda: OVERLAPS), metavar="HOW",
     )  # fmt: skip
+    reduce: str = _of_program(
+        "worker", f"{' or '.join(REDUCES)}: one worker does all parts of a cut depth, or several, whose sums go over the mesh",
+        bounds=OneOf(lambda: REDUCES), metavar="WHERE",
+    )  # fmt: skip
+    resident: str = _of_program(
+        "no", f"{', '.join(RESIDENT)}: what stays in SRAM, weights from pass to pass, activations from layer to layer",
+        bounds=OneOf(lambda: RESIDENT), metavar="WHAT",
+    )  # fmt: skip
+
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """What black and white of an image stand for; HostError for what are no two numbers."""
+        low, _, high = self.pixels.partition(":")
+        try:
+            black, white = float(low), float(high)
+        except ValueError:
+            raise HostError(f"--pixels {self.pixels}: needs two numbers, as 0:1 or -1:1") from None
+        if not (isfinite(black) and isfinite(white)):
+            raise HostError(f"--pixels {self.pixels}: needs two finite numbers")
+        return black, white
 
     def check(self) -> None:
         """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
         super().check()
+        _ = self.pixel_range
         if self.labels is not None and self.inputs is None:
             raise HostError("--labels: belong to --inputs; the model's own test data have theirs")
         if self.pes is not None and self.pes < 2:

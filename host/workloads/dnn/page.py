@@ -13,6 +13,7 @@ from host.workloads.dnn.summary import HEAD, LEFT, layer_table
 from models.palette import INK, SERIES
 
 _PARTS = ("scheduling", "array", "core", "DMA", "DRAM")
+_COLOURS = dict(zip(_PARTS, SERIES, strict=False))  # as of stacked bars
 _ARRAY_MACS, _SRAM_LEFT = 64, 88 << 10
 
 
@@ -23,7 +24,12 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
         return []
     numeric = tuple(place for place in range(len(HEAD)) if place not in LEFT)
     data = f"Samples: {result['data']}. All passes together; a layer's transfers take as long as DMA or DRAM, whichever is longer."
-    return [section("Layers", [paragraph(data), table(HEAD, layer_table(result["layers"]), numeric=numeric)])]
+    return [section("Layers", [paragraph(data), table(HEAD, layer_table(result["layers"]), numeric=numeric, is_wide=True)])]
+
+
+def position_names(report: Mapping[str, Any]) -> list[str]:
+    """Return the names of the layers, through which the positions of a run go in turn."""
+    return [one["layer"] for one in (report.get("result") or {}).get("layers") or ()]
 
 
 def figures(report: Mapping[str, Any]) -> list[Figure]:
@@ -32,12 +38,17 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     if not result or not result["layers"]:
         return []
     layers = result["layers"]
-    times = {one["layer"]: {name: 1e3 * one["parts_s"][name] for name in _PARTS} for one in layers}
+    times = {one["layer"]: {name: one["parts_s"][name] for name in _PARTS} for one in layers}
     sram = {one["layer"]: one["sram_bytes"] / 1024 for one in layers}
     drawn = [
         Figure(
-            name="layer_times", title="Timeline of the layers", caption="Modelled time of each layer's parts, all passes together.",
-            draw=lambda: plots.stacked_bars(times, "ms"),
+            name="timeline", title="Timeline of the layers", draw=lambda: _timeline(layers, result["passes"]),
+            caption="When each layer runs and what it does then: the mean of all passes. The scheduler goes first, then the "
+            "workers fetch, compute and write; the lowest line is what DRAM is busy with.",
+        ),
+        Figure(
+            name="layer_times", title="Time by layer", caption="Modelled time of each layer's parts, all passes together.",
+            draw=lambda: plots.stacked_bars(times, "s"),
         ),
         Figure(
             name="layer_sram", title="SRAM by layer", caption=f"Of a worker's {_SRAM_LEFT >> 10} KiB for tiles: the fullest one's.",
@@ -45,11 +56,14 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
         ),
     ]  # fmt: skip
     if cost is not None:
-        energy = {one["layer"]: 1e3 * cost["energy_j"] * one["time_s"] / max(cost["time_s"], 1e-30) for one in layers}
-        text = "Modelled energy, by each layer's share of the time: most of it is what the chip draws whatever runs."
-        drawn.append(Figure(name="layer_energy", title="Energy by layer", caption=text, draw=lambda: plots.bars(energy, "mJ")))
+        energy = _energy_j(layers, cost)
+        text = "Modelled energy: array, core and DRAM by what each layer did, the rest by the time that it took."
+        drawn.append(
+            Figure(name="layer_energy", title="Energy by layer", caption=text, draw=lambda: plots.stacked_bars(energy, "J"))
+        )
         caption = (
-            "Products a second of each layer over its products a byte of DRAM; the line is the arrays of the PEs in use, and DRAM."
+            "What each layer does a second, over what it does a byte of DRAM: products of the array, or numbers of the core "
+            "(open). The lines are what arrays and cores of the PEs in use could do, and DRAM could bring."
         )
         rate = float(report["result"].get("dram_bytes_per_s") or 0.0)
         clock = float(cost["settings"]["clock_hz"])
@@ -60,17 +74,68 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
 
 
 @plots.styled
+def _timeline(layers: Sequence[Mapping[str, Any]], passes: int) -> canvas.Figure:
+    """Return a drawing of a pass: a line a layer, one behind the other, and below it one of DRAM."""
+    names = [one["layer"] for one in layers]
+    figure, axes = plots.new_figure(0.75 + 0.26 * (len(layers) + 1), (1.5, 0.2, 0.45, 0.36))
+    rows, begin = np.arange(len(layers) + 1)[::-1], 0.0
+    for row, one in zip(rows, layers, strict=False):
+        at = begin
+        parts = {name: 1e3 * one["parts_s"][name] / passes for name in _PARTS}
+        moving = max(parts["DMA"], parts["DRAM"])
+        lasting = 1e3 * one["time_s"] / passes
+        shown = {"scheduling": parts["scheduling"], "DMA": moving, "array": parts["array"], "core": parts["core"]}
+        for name, length in shown.items():
+            # What lies behind the work is drawn with it.
+            left = at if name != "array" else max(begin + lasting - parts["array"] - parts["core"], begin + parts["scheduling"])
+            label = {"label": name} if row == rows[0] else {}
+            drawn = axes.barh([row], [length], 0.62, left=[left], color=_COLOURS[name], **label)
+            figure.add_hints(next(iter(drawn)), [f"{one['layer']}, {name}: {length:.3g} ms from {left:.3g} ms on"])
+            at = left + length
+        drawn = axes.barh([0], [parts["DRAM"]], 0.62, left=[begin + parts["scheduling"]], color=_COLOURS["DRAM"])
+        words = f"{one['layer']}: DRAM busy for {parts['DRAM']:.3g} ms, {one['dram_bytes'] // passes:,} B"
+        figure.add_hints(next(iter(drawn)), [words])
+        begin += lasting
+    axes.set_yticks(rows, [*(plots.shorten(name, 24) for name in names), "DRAM"])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, begin * 1.02 or 1.0)
+    axes.set_xlabel("ms of a pass")
+    figure.legend(loc="upper left", ncols=4, handlelength=1, columnspacing=1.2, borderaxespad=0.1)
+    return figure
+
+
+def _energy_j(layers: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return joules by layer and part."""
+    parts = cost.get("energy_parts_j") or {"all": cost["energy_j"]}
+    by = {"array": "array_busy_s", "compute": "core_busy_s", "DRAM": "dram_bytes"}
+    energy: dict[str, dict[str, float]] = {one["layer"]: {} for one in layers}
+    for part, joules in parts.items():
+        key = by.get(part, "time_s")
+        whole = sum(one.get(key, 0.0) for one in layers)
+        for one in layers:
+            if joules and whole:
+                energy[one["layer"]][part] = joules * one.get(key, 0.0) / whole
+    return energy
+
+
+@plots.styled
 def _roofline(layers: Sequence[Mapping[str, Any]], clock_hz: float, dram_bytes_per_s: float) -> canvas.Figure:
     """Return a drawing of rates over intensities, both as powers of ten."""
-    figure, axes = plots.new_figure(2.8, (0.8, 0.15, 0.5, 0.2))
-    rows = [one for one in layers if one["macs"] and one["dram_bytes"] and one["time_s"]]
-    across = np.array([one["macs"] / one["dram_bytes"] for one in rows] or [1.0])
+    figure, axes = plots.new_figure(2.8, (0.8, 0.15, 0.5, 0.3))
+    rows = [(one, one["macs"] or one.get("core_operations", 0)) for one in layers if one["dram_bytes"] and one["time_s"]]
+    rows = [(one, done) for one, done in rows if done]
+    across = np.array([done / one["dram_bytes"] for one, done in rows] or [1.0])
     span = np.geomspace(min(across.min(), 0.1) / 2, max(across.max(), 100.0) * 2, 50)
-    most = _ARRAY_MACS * clock_hz * max((one["pes"] for one in layers), default=1)
-    axes.plot(span, np.minimum(span * dram_bytes_per_s, most) if dram_bytes_per_s else np.full(50, most), color=INK, linewidth=1)
-    for place, one in enumerate(rows):
-        rate = one["macs"] / one["time_s"]
-        drawn = axes.plot([across[place]], [rate], "o", color=SERIES[place % len(SERIES)])[0]
-        figure.add_hints(drawn, [f"{one['layer']}: {rate / 1e9:.2f} G products a second, {across[place]:.2f} a byte"])
-    axes.set(xscale="log", yscale="log", xlabel="products a byte of DRAM", ylabel="products a second")
+    pes = max((one["pes"] for one in layers), default=1)
+    for most, name, look in ((_ARRAY_MACS, "array and DRAM", "-"), (1, "core and DRAM", ":")):
+        roof = np.full(50, most * clock_hz * pes)
+        roof = np.minimum(span * dram_bytes_per_s, roof) if dram_bytes_per_s else roof
+        axes.plot(span, roof, look, color=INK, linewidth=1, label=name)
+    for place, (one, done) in enumerate(rows):
+        rate, colour = done / one["time_s"], SERIES[place % len(SERIES)]
+        face = colour if one["macs"] else "none"
+        drawn = axes.plot([across[place]], [rate], "o", color=colour, markerfacecolor=face)[0]
+        figure.add_hints(drawn, [f"{one['layer']}: {rate / 1e9:.2f} G a second, {across[place]:.2f} a byte"])
+    axes.set(xscale="log", yscale="log", xlabel="products or numbers a byte of DRAM", ylabel="a second")
+    figure.legend(loc="upper left", ncols=2, handlelength=1.6, columnspacing=1.2, borderaxespad=0.1)
     return figure

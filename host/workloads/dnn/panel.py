@@ -1,6 +1,7 @@
 """The live view's panel of a DNN: the layer that runs, how far its passes are, its workers, and the latest classes.
 
-From the layout: `layers`, `kinds`, `tiles`, `used`, `passes`, `workers`. From the status: `layer`, `pass`, `step`, `classes`.
+From the layout: `layers`, `kinds`, `tiles`, `used`, `passes`, `workers`, and as planned `bounds` and `times_s`. From the status:
+`layer`, `pass`, `step`, `tiles_done`, `layer_bytes`, `classes`. The floor plan's colours are each worker's share of its tiles.
 Importing it is light: the launcher does.
 """
 
@@ -11,7 +12,9 @@ _NAME, _KIND = 20, 18
 
 
 def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[Line]:
-    """Return the pass, a line for each layer with a mark at the one that runs, and classes; nothing where they do not fit."""
+    """Return the pass, a line for each layer with a mark at the one that runs, what DRAM brought for the one before, and classes;
+    nothing where they do not fit.
+    """
     layers = list(layout_shown.get("layers") or ())
     least = 2
     if not layers or rows < least or columns < _NAME + _KIND + 10:
@@ -25,7 +28,8 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     ]]  # fmt: skip
     kinds, tiles, used = (list(layout_shown.get(key) or ()) for key in ("kinds", "tiles", "used"))
     workers = len(layout_shown.get("workers") or ()) or 1
-    room = max(min(len(layers), rows - 2), 0)
+    bounds, times = list(layout_shown.get("bounds") or ()), list(layout_shown.get("times_s") or ())
+    room = max(min(len(layers), rows - 3), 1)
     first = max(min(int(layer or 0) - room // 2, len(layers) - room), 0)
     for place in range(first, first + room):
         runs = place == layer
@@ -33,13 +37,27 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         panel.append([
             Span("▸" if runs else " ", "hit"), Span(cut(clean(layers[place]), _NAME), "bold" if runs else "plain"),
             Span(cut(clean(kinds[place] if place < len(kinds) else ""), _KIND), "dim"),
-            Span(f"{figure(tiles[place] if place < len(tiles) else 0):>7} tiles on "), Span(bar(have / workers, 8), "accent"),
-            Span(f" {have}"),
+            Span(f"{_tiles(tiles, place, shown if runs else {}):>11} tiles on "), Span(bar(have / workers, 8), "accent"),
+            Span(f" {have:<4}"), Span(f"bound by {clean(bounds[place])}" if place < len(bounds) else "", "dim"),
+        ])  # fmt: skip
+    before = (int(layer or 0) - 1) % len(layers)
+    seconds, moved = (times[before] if before < len(times) else 0.0), number(shown, "layer_bytes")
+    if moved and seconds and len(panel) < rows:
+        panel.append([
+            Span("DRAM  ", "dim"), Span(f"{moved / 1e3:,.1f} kB read, {moved / seconds / 1e9:.2f} GB/s in {clean(layers[before])}"),
+            Span("  by its planned time", "dim"),
         ])  # fmt: skip
     classes = shown.get("classes")
     if isinstance(classes, list) and classes and len(panel) < rows:
         panel.append([Span("classes  ", "dim"), Span(" ".join(figure(one) for one in classes))])
     return panel
+
+
+def _tiles(tiles: list[int], place: int, shown: Fields) -> str:
+    """Return a layer's tiles, with those that are done of the one that runs."""
+    whole = figure(tiles[place] if place < len(tiles) else 0)
+    done = number(shown, "tiles_done")
+    return whole if done is None else f"{figure(min(int(done), tiles[place]) if place < len(tiles) else done)}/{whole}"
 
 
 PANEL = Panel(lines, above=True)

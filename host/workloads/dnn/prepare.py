@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from host.cost.cost_table import load_table
-from host.cost.program_price import LayerTerms
+from host.cost.program_price import LayerTerms, layer_cost
 from host.cost.program_settings import ProgramSettings
 from host.errors import HostError
-from host.mapping.dnn_image import PROGRAM_AT, DnnImage, plan_image
+from host.mapping.dnn_image import MOST_SHARING, PROGRAM_AT, DnnImage, may_hand_on, plan_image
 from host.mapping.placement import Placement
 from host.workloads.contract import Job
 from host.workloads.dnn import SHIPPED
+from host.workloads.dnn.input_files import read_arrays
 from host.workloads.dnn.options import Options
 from host.workloads.dnn.readout import DnnReadout
-from host.workloads.dnn.samples import Samples, read_arrays, read_run_samples
+from host.workloads.dnn.samples import Samples, read_run_samples
 from host.workloads.dnn.setting import Setting
 from host.workloads.dnn.source import ClockSource
 from host.workloads.dnn.witness import TensorWitness
@@ -48,13 +49,14 @@ def prepare(options: Options) -> Job:
     model = load_dnn_model(path)
     network = _quantised(options, model, path)
     samples = read_run_samples(options, model, network)
-    image = _plan(options, network, len(samples))
-    placement = place_for_run(_placing(options, image), network_of(image, shares=options.share == "once"))
+    image, terms = _plan(options, network, len(samples))
+    placement = place_for_run(_placing(options, image), network_of(image))
     workers, scheduler = _names(placement)
     home = chip_of(scheduler)
     setting = Setting(
-        image=image, workers=workers, scheduler=scheduler, dram=dram_name(home), count=len(samples), labels=samples.labels,
-        about=samples.about, float_classes=None if options.alone else float_classes(model, samples),
+        image=image, workers=workers, scheduler=scheduler, pes=[placed.name for placed in placement.pes], dram=dram_name(home),
+        count=len(samples), labels=samples.labels, about=samples.about,
+        float_classes=None if options.alone else float_classes(model, samples),
     )  # fmt: skip
     inputs = samples.int8(network)
     witness = TensorWitness(network, inputs) if options.verify else None
@@ -66,23 +68,25 @@ def prepare(options: Options) -> Job:
     fills[home] += image.input_fills(inputs)
     return Job(
         options=options, placement=placement, source=ClockSource(readout), readout=readout, dram=new_dram(placement.chip),
-        title=f"{path.name}, {len(samples):,} samples", fills=fills, shown=_shown(image, workers), witness=witness,
+        title=f"{path.name}, {len(samples):,} samples", fills=fills, shown=_shown(image, workers, terms), witness=witness,
         inputs=paths_of(checkpoint=path, inputs=options.inputs, labels=options.labels),
     )  # fmt: skip
 
 
-def _shown(image: DnnImage, workers: Sequence[str]) -> dict[str, Any]:
-    """Return what the monitor's panel draws from."""
+def _shown(image: DnnImage, workers: Sequence[str], terms: LayerTerms) -> dict[str, Any]:
+    """Return what the monitor's panel draws from; what bounds a layer, and how long it takes, are as planned."""
     tiles = [layer.tiles.tiling for layer in image.layers]
+    costs = [layer_cost(layer.tiles.operation.kind, layer.tiles.tiling, terms) for layer in image.layers]
     return {
         "layers": [layer.tiles.name for layer in image.layers], "kinds": [layer.tiles.operation.kind for layer in image.layers],
         "tiles": [one.tiles for one in tiles], "used": [layer.workers for layer in image.layers], "passes": image.passes,
-        "workers": list(workers),
+        "workers": list(workers), "bounds": [cost.bound_by for cost in costs], "times_s": [cost.time_s for cost in costs],
     }  # fmt: skip
 
 
-def network_of(image: DnnImage, *, shares: bool = False) -> Network:
-    """Return the populations that run an image: a scheduler, and its workers, which hand on to each other where it `shares`."""
+def network_of(image: DnnImage) -> Network:
+    """Return the populations that run an image: a scheduler, and its workers, which may know each other, too."""
+    peers = (SCHEDULER, WORKER) if image.kernel == "sharing_worker" else (SCHEDULER,)
     one = SparseRows.from_dense(np.ones((1, 1), np.float32))
     ones = SparseRows.from_dense(np.ones((image.workers, 1), np.float32))
     params = {"program": float(PROGRAM_AT)}
@@ -91,8 +95,7 @@ def network_of(image: DnnImage, *, shares: bool = False) -> Network:
             Population("clock", 1),
             Population("scheduler", 1, "scheduler", (Projection(0, "input", one),), params=params, peers=(WORKER,)),
             Population(
-                "worker", image.workers, "sharing_worker" if shares else "worker", (Projection(0, "input", ones),),
-                params=image.worker_params, peers=(SCHEDULER, WORKER) if shares else (SCHEDULER,),
+                "worker", image.workers, image.kernel, (Projection(0, "input", ones),), params=image.worker_params, peers=peers,
             ),
         ),
         outputs=(SCHEDULER,),
@@ -118,24 +121,28 @@ def _quantised(options: Options, model: DnnModel, path: Path) -> IntegerNetwork:
     return quantise_dnn(model.prepared, given, settings, f"--calibrate {options.calibrate}")[0]
 
 
-def _plan(options: Options, network: IntegerNetwork, count: int) -> DnnImage:
-    """Return the image; without --pes on as many workers as some layer has tiles for."""
+def _plan(options: Options, network: IntegerNetwork, count: int) -> tuple[DnnImage, LayerTerms]:
+    """Return the image, and what its layers are priced by; without --pes on as many workers as some layer has tiles for."""
     chip = load_run_chip(options)
     machine = machine_of(chip, options.chips)
     have = sum(len(chip.usable_pes(number)) for number in machine.live)
     if options.pes is not None and options.pes > have:
         raise HostError(f"--pes {options.pes}: {options.chips} chips have {have:,} PEs")
     samples = min(options.batch, count)
-    tiles = "fastest" if options.tiles == "fastest" else "whole_depth"
-    settings = ProgramSettings(share=options.share, resident=options.resident, tiles=tiles)
+    tiles = "whole_depth" if options.tiles == "whole_depth" else "fastest"
+    settings = ProgramSettings(
+        share=options.share, overlap=options.overlap, resident=options.resident, reduce=options.reduce, tiles=tiles
+    )  # fmt: skip
     terms = LayerTerms(chip=chip, table=load_table(used=()), settings=settings, workers=(options.pes or have) - 1)
+    if options.pes is None and may_hand_on(settings):
+        terms = replace(terms, workers=min(terms.workers, MOST_SHARING))
     choose, passes = _smallest_tiles if options.tiles == "smallest" else None, -(-count // samples)
     image = plan_image(network, terms, samples=samples, passes=passes, choose=choose)
     # On the workers that are used the plan is another one, maybe: until all are, so that naming their number changes nothing.
     while options.pes is None and (used := max(layer.workers for layer in image.layers)) < terms.workers:
         terms = replace(terms, workers=used)
         image = plan_image(network, terms, samples=samples, passes=passes, choose=choose)
-    return image
+    return image, terms
 
 
 def _smallest_tiles(kind: str, work: Work, terms: LayerTerms) -> list[Tiling]:  # noqa: ARG001 - the contract's arguments

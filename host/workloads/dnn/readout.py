@@ -12,6 +12,7 @@ from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
 from host.workloads.contract import DramRead, Metric, Outputs, Progress, SaveRow
 from host.workloads.dnn import METRICS
+from host.workloads.dnn.live_counts import LiveCounts
 from host.workloads.dnn.setting import Setting
 from host.workloads.dnn.stream import TensorStream
 from host.workloads.dnn.witness import TensorWitness
@@ -21,6 +22,7 @@ from noc.chip import ChipSpec
 from noc.packet import SIGNAL, Section, Transfer
 
 OUTPUTS = "outputs"
+_WORKERS = 2  # their population
 _MOST_SHOWN = 12  # samples whose class the panel shows
 
 
@@ -39,6 +41,7 @@ class DnnReadout:
         network, count = setting.image.network, setting.count
         self._outputs = {name: np.zeros((count, *network.tensors[name].shape), np.int8) for name in network.outputs}
         self._save: SaveRow | None = None
+        self._live = LiveCounts(_WORKERS, setting.image.workers, setting.image.kernel)
         self._layers: list[dict[str, Any]] = []
         self._dram_bytes_per_s = 0.0
 
@@ -67,8 +70,9 @@ class DnnReadout:
                 self._steps, self._is_step = self._heard, True
         return None
 
-    def keeps(self, section: Section) -> bool:  # noqa: ARG002 - all sections of a tick alike
+    def keeps(self, section: Section) -> bool:
         """Tell whether the ledger keeps a section: that of a tick at which a step ended."""
+        self._live.see(section, is_barrier=self._is_step)
         return self._is_step
 
     def _fault(self, transfer: Transfer) -> str:
@@ -147,9 +151,21 @@ class DnnReadout:
         layers = len(setting.image.layers)
         shown = {
             "layer": min(step, setting.steps - 1) % layers, "pass": min(step // layers, setting.image.passes - 1), "step": step,
+            "tiles_done": int(self._live.tiles().sum()), "layer_bytes": self._live.layer_bytes,
             "classes": [int(n) for n in self._classes()[: self.done][-_MOST_SHOWN:]],
         }  # fmt: skip
-        return Progress(self.done, setting.count, self._scores(), shown)
+        return Progress(step, setting.steps, self._scores(), shown)
+
+    def pe_shares(self) -> list[float]:
+        """Return for each PE what share of its tiles of the layer that runs is done, as the mapping has them."""
+        setting = self._setting
+        layer = setting.image.layers[min(self._heard, setting.steps - 1) % len(setting.image.layers)]
+        done = self._live.tiles()
+        shares = {
+            name: min(float(done[number]) / len(layer.blocks[number]), 1.0) if number < layer.workers else 0.0
+            for number, name in enumerate(setting.workers)
+        }
+        return [shares.get(name, 0.0) for name in setting.pes]
 
     def _classes(self) -> Array:
         """Return the class of each sample, the largest number of the first output."""

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from host.errors import HostError
+from host.workloads.dnn.input_files import MOST_TEXT_BYTES, read_inputs
 from host.workloads.dnn.options import Options
 from models.dnn.integer import IntegerNetwork
 from models.dnn.model import DnnModel
 from models.dnn.reference import quantised_inputs
 from models.input_file import InputError, check_input, read_text_input
 from models.network import Array
-
-_MOST_TEXT_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +51,11 @@ def read_run_samples(options: Options, model: DnnModel, network: IntegerNetwork)
         samples = Samples(inputs=own.inputs, labels=own.labels, classes=own.classes, about=own.about)
     else:
         shapes = {name: network.tensors[name].shape for name in network.inputs}
-        inputs = read_arrays(f"--inputs {options.inputs}", Path(options.inputs), shapes)
+        dtypes = {name: network.tensors[name].dtype for name in network.inputs}
+        path, pixels = Path(options.inputs), options.pixel_range
+        inputs = read_inputs(f"--inputs {options.inputs}", path, shapes, dtypes, pixels)
         labels = read_labels(Path(options.labels)) if options.labels is not None else None
-        samples = Samples(inputs=inputs, labels=labels, classes=(), about=Path(options.inputs).name)
+        samples = Samples(inputs=inputs, labels=labels, classes=(), about=path.name)
         if labels is not None and len(labels) != len(samples):
             raise HostError(f"--labels {options.labels}: has {len(labels):,} classes for {len(samples):,} samples")
     if options.samples is not None and options.samples > len(samples):
@@ -66,36 +67,6 @@ def read_run_samples(options: Options, model: DnnModel, network: IntegerNetwork)
     )  # fmt: skip
 
 
-def read_arrays(who: str, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
-    """Return the arrays of a .npy or .npz file by input, (samples, ...) each; `shapes` are the inputs'."""
-    names = list(shapes)
-    try:
-        check_input(path)
-        read = np.load(path)
-        arrays = {names[0]: read} if isinstance(read, np.ndarray) else {name: read[name] for name in read.files}
-    except InputError as error:
-        raise HostError(f"{who}: {error}") from None
-    except Exception as error:  # numpy's reader answers with errors of a dozen kinds
-        raise HostError(f"{who}: is no .npy or .npz file that can be read ({type(error).__name__})") from None
-    if len(arrays) == len(names) == 1:
-        arrays = {names[0]: next(iter(arrays.values()))}
-    if missing := [name for name in names if name not in arrays]:
-        raise HostError(f"{who}: lacks {', '.join(missing)}; has {', '.join(arrays) or 'nothing'}")
-    arrays = {name: arrays[name] for name in names}
-    for name, array in arrays.items():
-        shape = shapes[name]
-        sizes = shape[1:] if shape[:1] == (1,) else shape
-        if array.ndim == 0 or array.shape[1:] not in (sizes, shape) or array.dtype.kind not in "iuf":
-            need = ", ".join(["samples", *map(str, sizes)])
-            raise HostError(f"{who}: {name} needs numbers of shape ({need}), has {array.dtype} {array.shape}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise HostError(f"{who}: {name} has numbers that are not finite")
-    counts = {len(array) for array in arrays.values()}
-    if len(counts) > 1 or not min(counts):
-        raise HostError(f"{who}: has {', '.join(map(str, sorted(counts)))} samples; needs as many for each input, at least 1")
-    return arrays
-
-
 def read_labels(path: Path) -> Array:
     """Return classes, int64 (samples,), of a .npy file or a text with one a line."""
     who = f"--labels {path}"
@@ -104,7 +75,7 @@ def read_labels(path: Path) -> Array:
         if path.suffix == ".npy":
             numbers: Array = np.load(path)
         else:
-            numbers = np.array([int(line) for line in read_text_input(path, _MOST_TEXT_BYTES).split()], np.int64)
+            numbers = np.array([int(line) for line in read_text_input(path, MOST_TEXT_BYTES).split()], np.int64)
     except InputError as error:
         raise HostError(f"{who}: {error}") from None
     except Exception as error:  # numpy's reader answers with errors of a dozen kinds

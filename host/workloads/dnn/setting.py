@@ -19,12 +19,14 @@ from noc.chip import ChipSpec
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """`workers`: names of the workers' PEs in their order; `dram`: the DRAM that has the tensors. `count` samples, their `labels`
-    where they are known, and `about` them. `float_classes`: what the float network says of each, where that was asked.
+    where they are known, and `about` them. `float_classes`: what the float network says of each, where that was asked. `pes`: the
+    names of all PEs, as the mapping has them.
     """
 
     image: DnnImage
     workers: Sequence[str]
     scheduler: str
+    pes: Sequence[str]
     dram: str
     count: int
     labels: Array | None
