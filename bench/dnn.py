@@ -28,10 +28,11 @@ WAYS = (
     (), ("share=once",), ("share=once", "overlap=double"), ("share=once", "resident=activations"),
     ("share=once", "chip.dram_sustained_bytes_per_s=2.4e9"), ("share=once", "mla_read_ports=2"), ("share=once", "softmax=library"),
 )  # fmt: skip
-# Tiles that a third party's model of the published flow has for 512 tokens: rows, columns, PEs x rounds. No depth is cut.
+# Tiles that a third party's model of the published flow has: tokens, layer, rows, columns, PEs x rounds. No depth is cut.
 PUBLISHED_TILES = (
-    ("q", 64, 64, "96 x 1"), ("fc1", 64, 64, "128 x 3"), ("fc2", 16, 16, "128 x 12"), ("q k^T", 64, 512, "96 x 1"),
-    ("p v", 64, 64, "96 x 1"),
+    (512, "q", 64, 64, "96 x 1"), (512, "fc1", 64, 64, "128 x 3"), (512, "fc2", 16, 16, "128 x 12"),
+    (512, "q k^T", 64, 512, "96 x 1"), (512, "p v", 64, 64, "96 x 1"),
+    (128, "q", 64, 64, "24 x 1"), (128, "fc1", 64, 64, "96 x 1"), (128, "fc2", 16, 16, "128 x 3"),
 )  # fmt: skip
 _CHIP = ("published of the chip", *["not public"] * len(TOKENS), "0.58-0.80, single layers", "2.77, from SRAM")
 
@@ -89,29 +90,34 @@ def one_layer() -> str:
 
 
 def opt_layers() -> str:
-    """Return the layers of a block at 512 tokens: our tiles beside those of the published flow."""
-    terms = terms_of(["share=once", "chip.debug_bytes=0"])
-    works = {one.name: one for one in opt_works(512)}
-    fastest = {one.layer.name: one for one in plan_program(list(works.values()), terms).layers}
+    """Return the layers of a block: our tiles beside those of the published flow, and what bounds each with and without sharing."""
+    shared, alone = (terms_of([f"share={how}", "chip.debug_bytes=0"]) for how in ("once", "none"))
     rows = []
-    for name, height, width, dealt in PUBLISHED_TILES:
-        work = works[name].work
-        assert isinstance(work, MatmulWork)
-        theirs = plan_tiling(works[name], MatmulTiling(work=work, rows=height, columns=width), terms)
-        ours = fastest[name]
-        for whose, one in (("published", theirs), ("fastest", ours)):
-            if one is None:
-                rows.append((name, whose, f"{height} x {width}", "", "", "does not fit beside biases", dealt, *[""] * 5))
+    for tokens in dict.fromkeys(tokens for tokens, *_ in PUBLISHED_TILES):
+        works = {one.name: one for one in opt_works(tokens)}
+        fastest = {one.layer.name: one for one in plan_program(list(works.values()), shared).layers}
+        published = {name: (height, width, dealt) for of, name, height, width, dealt in PUBLISHED_TILES if of == tokens}
+        for name, ours in fastest.items():
+            if name in ("k", "v", "out", "norm 2", "add 2"):
                 continue
-            cost = one.cost
-            rows.append((
-                name, whose, one.tiling.shape, str(one.tiling.parts), f"{cost.pes} x {cost.rounds}", f"{one.sram_bytes:,}",
-                dealt if whose == "published" else "", f"{cost.array_cycles:,}", f"{100 * cost.utilisation:.0f} %",
-                "78 %" if whose == "published" else "", f"{1e3 * cost.time_s:.2f}", f"{100 * cost.dram_share:.0f} %",
-            ))  # fmt: skip
+            work, choices = works[name].work, [("fastest", ours.tiling, "")]
+            if name in published:
+                assert isinstance(work, MatmulWork)
+                height, width, dealt = published[name]
+                choices.insert(0, ("published", MatmulTiling(work=work, rows=height, columns=width), dealt))
+            for whose, tiling, dealt in choices:
+                one, unshared = plan_tiling(works[name], tiling, shared), plan_tiling(works[name], tiling, alone)
+                assert one is not None
+                assert unshared is not None
+                cost, is_array = one.cost, isinstance(work, MatmulWork)
+                rows.append((
+                    str(tokens), name, whose, tiling.shape, f"{cost.pes} x {cost.rounds}", dealt, f"{one.sram_bytes:,}",
+                    f"{cost.array_cycles:,}" if is_array else "", f"{100 * cost.utilisation:.0f} %" if is_array else "",
+                    f"{1e3 * cost.time_s:.2f}", cost.bound_by, f"{1e3 * unshared.cost.time_s:.2f}", unshared.cost.bound_by,
+                ))  # fmt: skip
     heads = (
-        "layer", "tiles", "tile", "parts", "PEs x rounds", "SRAM, B", "published PEs x rounds", "array cycles", "used",
-        "published used", "ms", "of it DRAM",
+        "tokens", "layer", "tiles", "tile", "PEs x rounds", "published PEs x rounds", "SRAM, B", "array cycles", "used", "ms",
+        "bound by", "ms unshared", "bound by",
     )  # fmt: skip
     return format_markdown(heads, rows)
 

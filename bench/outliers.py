@@ -85,8 +85,10 @@ def table(count: int) -> str:
             cost = program_cost(plan_program(network_works(network), terms).executed(), terms)
             name = {"pow2": "powers of two", "float": "float"}[scales] + (", weights a channel" if each else "")
             rows.append((
-                f"{factor} x" if factor > 1 else "none", name, f"{norm_db(losses):.1f}", f"{100 * (classes == labels).mean():.1f} %",
-                f"{100 * (classes == exact).mean():.1f} %", f"{1e3 * cost.time_s:.3f}", f"{1e6 * cost.energy_j:.1f}",
+                f"{factor} x" if factor > 1 else "none", name, f"{norm_db(losses):.1f}",
+                f"{100 * (classes == labels).mean():.1f} %",
+                f"{100 * (classes == exact).mean():.1f} %",
+                f"{1e3 * cost.time_s:.3f}", f"{1e6 * cost.energy_j:.1f}",
             ))  # fmt: skip
     head = ("outlier", "scales", "worst product, dB", "right", "as in float", "ms an image", "µJ an image")
     return format_markdown(head, rows)

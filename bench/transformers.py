@@ -1,8 +1,8 @@
-"""`python -m bench.transformers`: a decoder block of OPT-125M's shapes and the shipped vision transformer on PE processes, beside their
-targets, and whether each number is the reference's.
+"""`python -m bench.transformers`: a decoder block of OPT-125M's shapes and the shipped vision transformer on PE processes.
 
-The block reads one pass of tokens with weights by a seed; images come in batches of 16. What a run takes begins when all processes are
-up and ends when the last barrier has fallen; the modelled time beside it is the chip's.
+Beside their targets, and whether each number is the reference's. The block reads one pass of tokens with weights by a seed; images
+come in batches of 16. What a run takes begins when all processes are up and ends when the last barrier has fallen; the modelled
+time beside it is the chip's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def run_verified(options: Options) -> tuple[dict[str, Any], str]:
     assert outcome.code is Exit.OK, outcome.problem
     assert outcome.report is not None
     assert outcome.mismatch is not None
-    return outcome.report, f"{outcome.mismatch['compared']:,} numbers beside the reference: {outcome.mismatch['difference'] or 'all equal'}"
+    return (
+        outcome.report,
+        f"{outcome.mismatch['compared']:,} numbers beside the reference: {outcome.mismatch['difference'] or 'all equal'}",
+    )
 
 
 def main() -> None:
@@ -56,7 +59,9 @@ def main() -> None:
     parser.add_argument("--skip-block", action="store_true")
     given = parser.parse_args()
     figures: Figures = {}
-    images = Options(checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="weights", alone=True, verify=True)
+    images = Options(
+        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="weights", alone=True, verify=True
+    )
     images.check()
     report, verdict = run_verified(images)
     figures["vit_image"] = 1e3 * report["emulation"]["run_s"] / IMAGES
@@ -67,7 +72,9 @@ def main() -> None:
         seconds, modelled = report["emulation"]["run_s"], report["modelled"]["time_s"]
         figures["opt_block"] = seconds
         dram = sum(row["dram_bytes"] for row in report["result"]["layers"])
-        said.append(f"  OPT block: {seconds / modelled:,.0f} times the modelled {1e3 * modelled:.1f} ms; {dram:,} B of DRAM; {verdict}")
+        said.append(
+            f"  OPT block: {seconds / modelled:,.0f} times the modelled {1e3 * modelled:.1f} ms; {dram:,} B of DRAM; {verdict}"
+        )
     print(held(figures))
     print("\n".join(said))
 

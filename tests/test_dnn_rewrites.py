@@ -183,6 +183,6 @@ def test_planes_and_rows_that_no_pe_has_room_for_are_cut_into_bands():
     assert large.unit_input_bytes + large.unit_output_bytes <= MOST_UNIT_BYTES
     assert large.units * large.unit_output_bytes >= 3 * 200 * 250
     row = element_work((2, 250_000), inputs=2, results=True)
-    assert (row.strips, row.units) == (21, 42)
+    assert (row.strips, row.units) == (42, 84)
     assert row.unit_input_bytes + row.unit_output_bytes <= MOST_UNIT_BYTES
     assert element_work((7, 30)).strips == 1

@@ -1,4 +1,4 @@
-"""A decoder block of OPT-125M's shapes: few tokens and narrow in a run of every suite, as it is on 128 PE processes among the slow tests."""
+"""A decoder block of OPT-125M's shapes: small in every suite, as it is on 128 PE processes among the slow tests."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_a_small_block_runs_as_the_reference_has_it(tmp_path):
     save_dnn(tmp_path / "block.safetensors", DnnModel(network=network))
     np.save(tmp_path / "tokens.npy", opt_tokens(2, 20, width=32))
     options = Options(
-        checkpoint=str(tmp_path / "block.safetensors"), inputs=str(tmp_path / "tokens.npy"), batch=2, pes=8, alone=True, verify=True,
-        transport="mem",
+        checkpoint=str(tmp_path / "block.safetensors"), inputs=str(tmp_path / "tokens.npy"), batch=2, pes=8, alone=True,
+        verify=True, transport="mem",
     )  # fmt: skip
     options.check()
     outcome = Launcher(options, lambda _: None, lambda _: None).run()

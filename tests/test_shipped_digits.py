@@ -1,4 +1,4 @@
-"""The shipped networks of digits are what docs/dnn.md says: small, in int8, with test images on which they answer as when they were made."""
+"""The shipped networks of digits are what docs/dnn.md says: small, in int8, and answer their test images as when they were made."""
 
 from dataclasses import replace
 

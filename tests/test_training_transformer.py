@@ -100,7 +100,9 @@ def test_the_command_writes_int8_networks_of_a_context_and_of_a_word(tmp_path, b
     assert len(decode.network.inputs) == 1 + 2 * SMALL.blocks
 
 
-@pytest.mark.parametrize(("flags", "words"), [({"width": 9}, "--heads"), ({"context": 1}, "--context"), ({"dropout": 1.0}, "--drop")])
+@pytest.mark.parametrize(
+    ("flags", "words"), [({"width": 9}, "--heads"), ({"context": 1}, "--context"), ({"dropout": 1.0}, "--drop")]
+)
 def test_what_cannot_be_trained_is_one_line(flags, words):
     with pytest.raises(ModelError, match=words):
         TransformerSettings(**flags).check()

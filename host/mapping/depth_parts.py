@@ -14,7 +14,7 @@ from host.mapping.image_layer import counter_of
 from host.mapping.layer_tiles import LayerTiles
 from host.mapping.operators import tile_addresses
 from host.mapping.tile_block import HELD, Hand, TileBlock
-from models.dnn.program import B_SUMS, aligned
+from models.dnn.program import B_ADD, B_OUTPUT, B_SUMS, aligned
 
 
 class Dealt(NamedTuple):
@@ -34,11 +34,13 @@ def deal_tiles(layer: LayerTiles, number: int, workers: int, settings: ProgramSe
     rounds = -(-tiles // workers)
     used = -(-tiles // rounds)
     dealt = [[block for tile in range(worker, tiles, used) for block in addresses.blocks(layer, tile)] for worker in range(used)]
-    if layer.tiling.parts == 1 or settings.buffers == 1:
+    goes_on = any(block.word(B_ADD) for of_worker in dealt for block in of_worker)
+    if not goes_on or settings.buffers == 1:
         return Dealt(dealt, [0] * used)
+    word = B_SUMS if layer.tiling.parts > 1 else B_OUTPUT  # what a block adds to
     return Dealt(
-        [[_with_sums(block) for block in of_worker] for of_worker in dealt],
-        [max(aligned(block.size_at(block.word(B_SUMS))) for block in of_worker) for of_worker in dealt],
+        [[_with_held(block, word) for block in of_worker] for of_worker in dealt],
+        [max(aligned(block.size_at(block.word(word))) for block in of_worker) for of_worker in dealt],
     )
 
 
@@ -57,7 +59,7 @@ def _deal_parts(layer: LayerTiles, number: int, several: int) -> Dealt:
         size = end.size_at(end.word(B_SUMS))
         end.counter, end.received = counter_of(number, len(chains[0])) or 0, several - 1
         chains[0].append(end)
-        chains = [[_with_sums(block) for block in chain] for chain in chains]
+        chains = [[_with_held(block, B_SUMS) for block in chain] for chain in chains]
         for n in range(1, several):
             place = HELD + n * aligned(size)
             chains[0][-1].add_sums(place, HELD, size)
@@ -67,6 +69,6 @@ def _deal_parts(layer: LayerTiles, number: int, several: int) -> Dealt:
     return Dealt(dealt, held)
 
 
-def _with_sums(block: TileBlock) -> TileBlock:
-    """Return a block whose sums lie where the other parts of its tile have them, too."""
-    return block.moved({block.word(B_SUMS): HELD})
+def _with_held(block: TileBlock, word: int) -> TileBlock:
+    """Return a block whose sums, or outputs, lie where the other parts of its tile have them, too."""
+    return block.moved({block.word(word): HELD})

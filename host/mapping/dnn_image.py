@@ -272,11 +272,13 @@ def _plan_layer(
     given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
         operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]),
-        inputs=[places[name] for name in operation.inputs], output=places[operation.output], overflow=network.overflow,
-        samples=samples, store=lambda *_: 0,
+        inputs=[places[name] for name in operation.inputs], output=places[operation.output],
+        overflow=network.overflow, samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
     for tiling in given:
+        if sum(tiling.fetched) + tiling.results > room:
+            continue
         trial = replace(layer, tiling=_of_whole_rows(tiling, layer.output))
         first, buffers = addresses.blocks(trial, 0), terms.settings.buffers
         copies = buffers if trial.output_tiles > terms.workers or len(first) > 1 else 1
@@ -290,7 +292,8 @@ def _plan_layer(
             return made
         constants.rewind(before)
     least = addresses.blocks(layer, 0)[0]
-    need = f"{least.end:,} B, a worker has {room:,} B"
+    twice = "twice " if terms.settings.buffers > 1 else ""
+    need = f"{twice}{least.end:,} B, a worker has {room:,} B"
     if least.size_bytes > MOST_BLOCK_BYTES:
         need = f"{least.size_bytes:,} B to say what it reads, moves and writes, which may take {MOST_BLOCK_BYTES:,} B"
     raise HostError(

@@ -1,11 +1,13 @@
 """Numbers of tensors that lie anywhere: read in few stretches, and moved to where they are needed in few moves.
 
-What an operator wants of a tensor is given by the numbers' places in it (`models/dnn/integer.py` says where they come from). DRAM is
-read in granules of 16 bytes; stretches are joined over gaps until a tile has no more than `MOST_STRETCHES` of each tensor. A move is two loops
-around bytes that lie one behind the other, which is every transposition, slice and repetition of rows.
+What an operator wants of a tensor is given by the numbers' places in it (`models/dnn/integer.py` says where they come from). DRAM
+is read in granules of 16 bytes; stretches are joined over gaps until a tile has no more than `MOST_STRETCHES` of each tensor. A
+move is two loops around bytes that lie one behind the other, which is every transposition, slice and repetition of rows.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -79,7 +81,7 @@ def _grouped(rows: I64) -> I64:
     changes = np.flatnonzero((np.diff(steps, axis=0) != 0).any(axis=1) | ~fits[1:] | ~fits[:-1]) + 1
     bounds = [0, *changes.tolist(), len(steps)]
     made, begin = list[tuple[int, int, int, int]](), 0  # first row, rows, distances
-    for left, right in zip(bounds, bounds[1:], strict=False):
+    for left, right in pairwise(bounds):
         if right > left and fits[left] and right > begin:
             made += [(row, 1, 0, 0) for row in range(begin, left)]
             begin = max(begin, left)

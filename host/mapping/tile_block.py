@@ -17,6 +17,7 @@ import numpy as np
 from host.mapping.dnn_tensors import TensorPlace
 from models.dnn.program import (
     ADD,
+    B_ADD,
     B_BIAS,
     B_COUNTER,
     B_DIMS,
@@ -123,7 +124,7 @@ class TileBlock:
         self._units: list[tuple[int, int]] = []  # regions that lie together: from where to where
         self.end = 0  # of its regions
         self.staying_bytes = 0  # of what stays
-        self._words = dict.fromkeys(_PLACES, 0)
+        self._words = dict.fromkeys((*_PLACES, B_ADD), 0)
 
     @property
     def size_bytes(self) -> int:

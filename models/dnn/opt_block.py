@@ -1,7 +1,8 @@
-"""A decoder block of OPT-125M's shapes in int8, with weights that follow from a seed: what executes where the real ones are not at hand.
+"""A decoder block of OPT-125M's shapes in int8, with weights that follow from a seed.
 
-Scales are powers of two, chosen so that numbers stay about as wide as int8: each sum is shifted by what its depth makes of random
-operands. Nothing is learnt; what is real is every shape, and so every tile, byte and cycle.
+It executes where the real ones are not at hand. Scales are powers of two, chosen so that numbers stay about as wide as int8: each
+sum is shifted by what its depth makes of random operands. Nothing is learnt; what is real is every shape, and so every tile, byte
+and cycle.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class _Block:
 
     def _scale(self, shift: int, low: int = -128) -> Requantisation:
         return Requantisation(
-            multipliers=np.ones(1, np.int64), shifts=np.array([shift], np.int32), zero_point=0, low=low, high=127, rounding="half-up"
+            multipliers=np.ones(1, np.int64), shifts=np.array([shift], np.int32), zero_point=0, low=low, high=127,
+            rounding="half-up",
         )  # fmt: skip
 
     def _linear(self, name: str, x: str, columns: int, low: int = -128) -> str:

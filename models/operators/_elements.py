@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from models.dnn.work import CoreWork
 
-MOST_UNIT_BYTES = 72_000  # of a unit with what it is copied to: in a worker's memory, beside constants and blocks
+MOST_UNIT_BYTES = 36_000  # of a unit with what it is copied to: a worker's memory has two of them beside constants and blocks
 _STRIP = 16  # numbers: a strip begins where DRAM can be written
 
 

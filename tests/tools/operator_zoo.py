@@ -41,7 +41,8 @@ class Zoo:
         multipliers = self.rng.integers(1 << 29, 1 << 31, count) if multiplied else np.ones(count, np.int64)
         shift = 0 if floats else max(1, round(math.log2(max(2, 40 * math.sqrt(depth)))))
         return Requantisation(
-            multipliers=multipliers, shifts=np.full(count, shift + 30 * multiplied, np.int32), zero_point=int(self.rng.integers(-5, 6)),
+            multipliers=multipliers, shifts=np.full(count, shift + 30 * multiplied, np.int32),
+            zero_point=int(self.rng.integers(-5, 6)),
             low=int(self.rng.choice([-128, 0])), high=127, rounding=str(self.rng.choice(ROUNDINGS)),
         )  # fmt: skip
 
@@ -122,8 +123,7 @@ class Zoo:
     def pool(self, kind, x, kernel, strides, pads=(0, 0, 0, 0)):
         planes, high, wide = self.shape(x)[:2], *self.shape(x)[2:]
         rows, columns = (
-            (n + a + b - k) // s + 1
-            for n, a, b, k, s in zip((high, wide), pads[:2], pads[2:], kernel, strides, strict=True)
+            (n + a + b - k) // s + 1 for n, a, b, k, s in zip((high, wide), pads[:2], pads[2:], kernel, strides, strict=True)
         )
         more = {"dilations": (1, 1)} if kind == "max_pool2d" else {"offset": 5}
         scale = None if kind == "max_pool2d" else self.scaling(3)
@@ -179,7 +179,7 @@ def every_kind(seed):
     made = zoo.conv2d(made, 4 * channels, (3, 3), strides=(1, 2), pads=(1, 1, 0, 1), depthwise=True)
     pooled = zoo.pool("max_pool2d", made, (3, 2), (2, 1), (1, 1, 1, 0))
     average = zoo.pool("average_pool2d", pooled, (2, 2), (1, 1), (0, 1, 0, 0))
-    larger = zoo.resize(average, 1, 1, 2, 3)
+    larger = zoo.resize(average, 1, 1, 1, 2)
     tabled = zoo.table(zoo.pad(larger, (0, 1, 0, 2), (0, 0, 1, 3)), 4 * channels + 1)
     zoo.mean(tabled, 2, 3)
     zoo.table(zoo.reshape(zoo.mean(tabled, 1, 2), 1, zoo.shape(tabled)[3]))
@@ -204,7 +204,7 @@ def every_kind(seed):
 
 
 def large_planes(seed):
-    """A network whose planes and rows no worker has room for as a whole."""
+    """A network whose planes, rows and table no worker has room for as a whole."""
     zoo = Zoo(seed)
     image = zoo.input((1, 1, 190, 250))
     zoo.pool("max_pool2d", image, (3, 3), (2, 2), (1, 1, 1, 1))
@@ -214,4 +214,5 @@ def large_planes(seed):
     zoo.table(row)
     zoo.elements("add", row, zoo.reshape(zoo.table(image), 1, 190 * 250))
     zoo.slice(row, slice(0, 1), slice(5, None))
+    zoo.gather(zoo.input((1, 9), "int32"), 1500, 40)
     return zoo

@@ -1,4 +1,4 @@
-"""A table: a tile is some rows of the output, of all samples; with a table a channel, a block has rows of whole channels, or of one."""
+"""A table: a tile is some rows of the output, of all samples; with a table a channel, a block has rows of whole ones, or of one."""
 
 from __future__ import annotations
 

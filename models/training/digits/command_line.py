@@ -11,7 +11,9 @@ from models.training.digits.settings import DigitsSettings
 
 def add_commands(commands: Commands) -> None:
     """Add the parser of `digits`."""
-    digits = commands.add_parser("digits", help="train a CNN or a vision transformer on handwritten digits, write an int8 checkpoint", allow_abbrev=False)
+    digits = commands.add_parser(
+        "digits", help="train a CNN or a vision transformer on handwritten digits, write an int8 checkpoint", allow_abbrev=False
+    )
     add_place_flags(digits)
     add_settings_flags(digits.add_argument_group("hyperparameters"), DigitsSettings)
     digits.set_defaults(run=_digits)

@@ -1,5 +1,6 @@
-"""The end of a run: the best transformer in float32 and int8, scored on words it never saw; a checkpoint that reads a whole context,
-and one that reads a word where keys and values of the words before it are there.
+"""The end of a run: the best transformer in float32 and int8, scored on words it never saw.
+
+Two checkpoints: one reads a whole context, one reads a word where keys and values of the words before it are there.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ _MEASURED = 64  # segments of the test that int8 is scored on, each beside float
 
 def finish(trainer: TransformerTrainer, licence: str, say: Callable[[str], object]) -> dict[str, Any]:
     """Write both checkpoints of the run's best model and `figures.json`; return the figures: perplexities of valid and test in
-    float32, and of the test's first segments in float32 and in int8 with each kind of scale. ModelError where no epoch gave a model.
+    float32, and of the test's first segments in float32 and in int8 with each kind of scale. ModelError where no epoch gave one.
     """
     model, folder, text = trainer.model.cpu().eval(), trainer.folder, trainer.text
     model.load_state_dict(read_best(folder, "perplexity"))
@@ -46,7 +46,11 @@ def finish(trainer: TransformerTrainer, licence: str, say: Callable[[str], objec
     calibration = _segments(text.splits["train"], model.settings.context)
     prefill = _quantised(model, (calibration[:1],), {"ids": calibration.numpy()})
     test = text.splits["test"][: 1 + (_MEASURED + 1) * (model.settings.context // 2)]
-    figures["test"] |= {"words": len(test), "float, of these": score(model, test), "int8, of these": int8_score(model, prefill, test)}
+    figures["test"] |= {
+        "words": len(test),
+        "float, of these": score(model, test),
+        "int8, of these": int8_score(model, prefill, test),
+    }
     if prefill.prepared is not None:
         floats, _ = quantise_dnn(
             prefill.prepared, {prefill.prepared.graph.inputs[0].name: calibration.numpy()}, DnnSettings(scales="float"),

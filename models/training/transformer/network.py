@@ -1,5 +1,6 @@
-"""The transformer: words and their places, blocks of causal attention, a decoder tied to the embedding; and one step of it, for which
-what earlier words left is there.
+"""The transformer: words and their places, blocks of causal attention, a decoder tied to the embedding.
+
+And one step of it, for which what earlier words left is there.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class Block(nn.Module):
 
 
 class DecodeStep(nn.Module):
-    """The last word of a full context: logits (1, 1, words), and its key and value of each block, of the word and of keys and values
-    (1, heads, context - 1, width / heads) that the words before it left.
+    """The last word of a full context: logits (1, 1, words), and its key and value of each block, of the word and of keys and
+    values (1, heads, context - 1, width / heads) that the words before it left.
     """
 
     def __init__(self, model: Transformer) -> None:

@@ -1,4 +1,4 @@
-"""The training loop of the transformer: contiguous streams, read in segments as long as its context that begin elsewhere each epoch."""
+"""The training loop of the transformer: contiguous streams, in segments as long as its context that begin elsewhere each epoch."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def windows_of(ids: U32, context: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def score(model: Transformer, ids: U32) -> float:
-    """Return the perplexity of a text, without dropout: each word but the first is predicted once, with half a context or more before
-    it (but at the text's beginning). As the EGRU's, over all words, the first included although nothing predicts it.
+    """Return the perplexity of a text, without dropout: each word but the first is predicted once, with half a context or more
+    before it (but at the text's beginning). As the EGRU's, over all words, the first included although nothing predicts it.
     """
     was, device = model.training, model.decoder_bias.device
     model.eval()
@@ -92,7 +92,9 @@ class TransformerTrainer(TrainingLoop[TransformerSettings, TextSums, int, float]
         self.optimiser = torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, 0.98), fused=True)
         self.streams = streams(text.splits["train"], settings.batch).to(self.device)
         if len(self.streams) < 2 * settings.context:
-            raise ModelError(f"--context {settings.context}: {settings.batch} streams of {len(self.streams)} words are too short for it")
+            raise ModelError(
+                f"--context {settings.context}: {settings.batch} streams of {len(self.streams)} words are too short for it"
+            )
 
     @torch.no_grad()
     def _begin_at_unigrams(self) -> None:
