@@ -197,7 +197,7 @@ WRONG = [
     (("--chips", "two"), 2, "argument --chips: invalid int value: 'two'"),
     (("--chips", "2", "--pes", "400"), 3, "--pes 400: 2 chips have 304 PEs"),
     (("--mapping", "unifrom"), 2, "unknown mapping 'unifrom': have uniform, balanced, clustered; did you mean 'uniform'?"),
-    (("--format", "cst"), 2, "unknown weight format 'cst': have array, conv, csr, dense, packed; did you mean 'csr'?"),
+    (("--format", "cst"), 2, "unknown weight format 'cst': have array, conv, csr, dense, packed, vectors; did you mean 'csr'?"),
     (("--state", "kept"), 2, "--state 'kept': have zeroed, carried"),
     (("--split", "valid"), 2, "--split valid: goes with a text that has splits, not with --text"),
     (("--transport", "tcp"), 2, "unknown transport 'tcp'"),

@@ -215,8 +215,9 @@ def test_macs_are_those_of_the_nonzero_elements_of_a_trace_by_hand(form):
     for pes in (1, 3):
         ledger = ran(placed(network, pes, form), Fixed(EVENTS_IN)).recorder.ledger()
         assert by_port(ledger, "macs", "input").sum(axis=1).tolist() == [4, 4, 8]
-        visited = {"csr": [8, 8, 8], "packed": [4, 4, 8], "conv": [4, 4, 8], "dense": [9, 9, 18], "array": [9, 9, 18]}[form]
-        assert by_port(ledger, "visited", "input").sum(axis=1).tolist() == visited
+        visited = {"csr": [8, 8, 8], "packed": [4, 4, 8], "conv": [4, 4, 8], "dense": [9, 9, 18], "array": [9, 9, 18]}
+        visited["vectors"] = visited["csr"]  # a trace is no byte: for the core
+        assert by_port(ledger, "visited", "input").sum(axis=1).tolist() == visited[form]
         assert by_port(ledger, "trace", "input").tolist() == [1] * pes
 
 
