@@ -12,7 +12,7 @@ import pytest
 
 from host.errors import Exit
 from host.faults import Faults
-from tests.tools.processes import SLOW, answer, children, gone
+from tests.tools.processes import answer, children, gone
 from tests.tools.work import crowding
 from tests.tools.workers import ROOT, struck, workers
 
