@@ -377,7 +377,7 @@ def test_run_needs_a_model(capsys):
     assert main(["run", "--inputs", "x.npy"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("gennaker: run: needs MODEL, a checkpoint file, ")
-    assert line.endswith(", lm, lm-int8, snn, tiny, tiny-inside or seeded\n")
+    assert line.endswith(", lm, lm-int8, lm-vectors, snn, tiny, tiny-inside or seeded\n")
 
 
 def test_the_seeded_network_by_its_name_takes_its_sizes(tmp_path, capsys):

@@ -45,7 +45,7 @@ CHIP = load_chip()
 
 
 def bound(weights, events, gates=3, first=0):
-    """The port of a matrix (rows, source units) from a `first` unit on, and its arrays, after it heard events (lanes, source units)."""
+    """The port of a matrix (rows, source units) from unit `first` on, and its arrays, once events (lanes, source units) came."""
     form, sparse, lanes = formats.named("vectors"), SparseRows.from_dense(weights), len(events)
     shape = PortShape(
         rows=len(weights), gates=gates, source_units=weights.shape[1], nonzeros=sparse.nonzeros, lanes=lanes, weight="int8",
