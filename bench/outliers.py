@@ -30,8 +30,8 @@ from models.quantise.dnn import LayerLoss, quantise_dnn
 from models.quantise.dnn_calibration import sample_feeds
 from models.quantise.dnn_lower import DnnSettings
 
-FACTORS = (1, 8, 32, 128)
-WAYS = (("pow2", False), ("pow2", True), ("float", False), ("float", True))
+FACTORS = (1, 16, 128)
+WAYS = (("pow2", False), ("float", False), ("float", True))
 """Scales, and whether weights have one a channel."""
 CHANNEL = 5
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.dnn.integer import IntegerNetwork
 from models.dnn.program import aligned
-from models.network import Array
+from models.network import I64, Array
 
 _WORD_BYTES = 4
 
@@ -46,6 +46,10 @@ class TensorPlace:
     def address_of(self, number: int) -> int:
         """Return where a number lies, of all samples'."""
         return self.address + number // self.row * self.pitch + number % self.row
+
+    def addresses_of(self, numbers: I64) -> I64:
+        """Return where numbers lie, int64 of the same shape."""
+        return np.asarray(self.address + numbers // self.row * self.pitch + numbers % self.row, np.int64)
 
     def read(self, content: bytes, begin: int) -> Array:
         """Return the tensor, int8 (samples, *shape), from bytes of DRAM that begin at address `begin`."""

@@ -25,7 +25,7 @@ def read_scattered(block: TileBlock, place: TensorPlace, numbers: I64) -> I64:
     """Read numbers of a tensor, in any order and as often as they come; return where in the memory each lies, int64 (n,)."""
     if not numbers.size:
         return numbers
-    addresses = np.asarray(place.address_of(numbers), np.int64)
+    addresses = place.addresses_of(numbers)
     granules = np.unique(addresses // ALIGNMENT_BYTES)
     gaps, widest = np.diff(granules), 1
     while np.count_nonzero(gaps > widest) >= MOST_STRETCHES:
