@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from llvmlite import binding, ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils as _untyped_cgutils
 from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 from models.compute.bound_calls import bytes_at, carray
 from models.compute.compiling import inlined
 
+cgutils: Any = _untyped_cgutils
 _POLYNOMIAL = 0x104C11DB7  # of zlib, Ethernet and others
 _REVERSED = 0xEDB88320  # its bits in the order in which bytes are read, without the highest
 _ONES = 0xFFFFFFFF
@@ -68,7 +69,7 @@ class _Code:
 
     def __init__(self, builder: Any) -> None:
         self.builder, self.vector = builder, ir.VectorType(_LONG, 2 * _BLOCKS)
-        self._products = {}
+        self._products: dict[Any, Any] = {}
         for kind, name in ((_PAIR, "llvm.x86.pclmulqdq"), (self.vector, f"llvm.x86.pclmulqdq{'.256' * (_BLOCKS == 2)}")):
             signature = ir.FunctionType(kind, [kind, kind, ir.IntType(8)])
             self._products[kind] = builder.module.declare_intrinsic(name, (), signature)

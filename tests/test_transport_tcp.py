@@ -50,17 +50,19 @@ class Proxy:
         self._pairs: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                self._pairs.append(near)  # at once: it is closed in the end, whatever becomes of it
                 if not self._open:
-                    near.close()
+                    near.shutdown(socket.SHUT_RDWR)
                     continue
                 far = socket.create_connection(("127.0.0.1", self._to))
-                self._pairs += [near, far]
+                self._pairs.append(far)
                 for one, other in ((near, far), (far, near)):
                     threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
 
@@ -87,6 +89,9 @@ class Proxy:
     def close(self) -> None:
         """Close everything."""
         self.cut()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # who accepts is woken by that
+        self._accepting.join(5.0)
         for end in (*self._pairs, self._listener):
             end.close()
 
