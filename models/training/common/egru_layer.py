@@ -191,5 +191,5 @@ class Egru(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Step over wx (steps, batch, 3 units), which has the bias; return y, o and the last c."""
         of_layer = self.recurrent_bias, self.threshold, state.y, state.c, keep, self.dampening, self.support, low
-        of_layer = *of_layer, self.vectors.get("recurrent"), EventGrid.of(self.bits)
-        return _Steps.apply(wx, *recurrent, *of_layer)  # type: ignore[no-untyped-call,no-any-return]
+        layout, grid = self.vectors.get("recurrent"), EventGrid.of(self.bits)
+        return _Steps.apply(wx, *recurrent, *of_layer, layout, grid)  # type: ignore[no-untyped-call,no-any-return]

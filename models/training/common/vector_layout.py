@@ -55,19 +55,19 @@ class VectorLayout:
 
     def times(self, values: Tensor, right: Tensor) -> Tensor:
         """Return matrix @ right."""
-        parts = [torch.bmm(values, self._heard(part)).flatten(0, 1) for part in right.split(_COLUMNS, 1)]
+        parts = [torch.bmm(values, self._heard(part)).flatten(0, 1) for part in torch.split(right, _COLUMNS, 1)]
         return torch.cat([part.index_select(0, self._places) for part in parts], 1)
 
     def back(self, values: Tensor, right: Tensor) -> Tensor:
         """Return matrix.T @ right."""
         turned = values.transpose(1, 2)
-        parts = [torch.bmm(turned, self._grouped(part)).flatten(0, 1) for part in right.split(_COLUMNS, 1)]
+        parts = [torch.bmm(turned, self._grouped(part)).flatten(0, 1) for part in torch.split(right, _COLUMNS, 1)]
         return torch.cat([functional.embedding_bag(self._by_input, part, self._offsets, mode="sum") for part in parts], 1)
 
     def outer(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the values of left (rows, n) @ right.T (n, inputs) at the vectors."""
         total = left.new_zeros(self.groups, self.height, self.kept)
-        for part, heard in zip(left.split(_COLUMNS, 1), right.split(_COLUMNS, 1), strict=True):
+        for part, heard in zip(torch.split(left, _COLUMNS, 1), torch.split(right, _COLUMNS, 1), strict=True):
             total.baddbmm_(self._grouped(part), self._heard(heard).transpose(1, 2))
         return total
 

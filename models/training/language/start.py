@@ -21,14 +21,15 @@ def begin_with(model: LanguageModel, text: Text, path: Path) -> None:
     _check(trained, model, text, f"--start {path}")
     for layer, have in zip(model.layers, layers_of(trained.network), strict=True):
         layer.load_state_dict(have.state_dict())
-    model.embedding.copy_(torch.from_numpy(trained.embedding.astype("float32")))
-    model.decoder_bias.copy_(torch.from_numpy(trained.decoder_bias.astype("float32")))
+    for parameter, array in ((model.embedding, trained.embedding), (model.decoder_bias, trained.decoder_bias)):
+        assert array is not None, "a model with words has both"
+        parameter.copy_(torch.from_numpy(array.astype("float32")))
 
 
 def _check(trained: Model, model: LanguageModel, text: Text, who: str) -> None:
     network = trained.network
     kinds = {network.populations[n].kernel for n in network.layers}
-    if kinds != {"egru"}:
+    if kinds != {"egru"} or trained.embedding is None or trained.decoder_bias is None:
         raise ModelError(f"{who}: has neurons of {', '.join(sorted(kinds))}; needs a language model of egru in float32")
     if tuple(trained.vocabulary) != tuple(text.vocabulary.words):
         have, own = f"{len(trained.vocabulary):,} words", f"{len(text.vocabulary):,}"
