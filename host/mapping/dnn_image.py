@@ -17,7 +17,8 @@ from host.cost.program_price import LayerTerms, layer_cost
 from host.cost.program_settings import ProgramSettings
 from host.errors import Exit, HostError
 from host.mapping.depth_parts import deal_tiles
-from host.mapping.dnn_tensors import TensorPlace, pass_content, place_tensors, row_of
+from host.mapping.dnn_constants import Constants, place_constant
+from host.mapping.dnn_tensors import TensorPlace, pass_content, place_tensors
 from host.mapping.image_layer import ImageLayer
 from host.mapping.layer_tiles import LayerTiles, work_of
 from host.mapping.operators import tile_addresses
@@ -225,8 +226,8 @@ def plan_image(
     operations = [one for one in network.operations if one.kind != "reshape"]
     if not operations:
         raise ModelError("network: only reshapes; there is nothing to compute")
-    constants = _Constants(constants_at(len(operations)))
-    places |= {name: _place_constant(name, array, samples, constants) for name, array in network.constants.items()}
+    constants = Constants(constants_at(len(operations)))
+    places |= {name: place_constant(name, array, samples, constants) for name, array in network.constants.items()}
     shapes = {name: one.shape for name, one in network.tensors.items()}
     settings = terms.settings
     shares = may_hand_on(settings)
@@ -265,7 +266,7 @@ def plan_image(
 
 def _plan_layer(
     number: int, operation: IntegerOperation, network: IntegerNetwork, places: Mapping[str, TensorPlace],
-    shapes: Mapping[str, tuple[int, ...]], terms: LayerTerms, room: int, constants: _Constants, samples: int,
+    shapes: Mapping[str, tuple[int, ...]], terms: LayerTerms, room: int, constants: Constants, samples: int,
     choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None,
 ) -> ImageLayer:  # fmt: skip
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
@@ -367,36 +368,6 @@ def _with_options(
             if room.left(trial, resident_bytes) >= 0:
                 made = trial
     return made, resident_bytes
-
-
-class _Constants:
-    """Constants as they are added: each lies where the first of its key and content did."""
-
-    def __init__(self, begin: int) -> None:
-        self._begin = begin
-        self.content = bytearray()
-        self._addresses: dict[tuple[object, ...], int] = {}
-
-    def store(self, key: tuple[object, ...], content: Callable[[], bytes]) -> int:
-        """Keep bytes under a key; return their address."""
-        if key not in self._addresses:
-            raw = content()
-            self._addresses[key] = self._begin + len(self.content)
-            self.content += raw.ljust(aligned(len(raw)), b"\0")
-        return self._addresses[key]
-
-    def rewind(self, size_bytes: int) -> None:
-        """Forget what was kept behind so many bytes."""
-        del self.content[size_bytes:]
-        self._addresses = {key: at for key, at in self._addresses.items() if at < self._begin + size_bytes}
-
-
-def _place_constant(name: str, array: Array, samples: int, constants: _Constants) -> TensorPlace:
-    """Keep a tensor that is a constant, once for each sample; return its place."""
-    row = row_of(array.shape)
-    place = TensorPlace(address=0, shape=array.shape, row=row, pitch=aligned(row), samples=samples, of_pass=False)
-    repeated = np.repeat(np.asarray(array, np.int8)[None], samples, axis=0)
-    return replace(place, address=constants.store(("tensor", name), lambda: place.content(repeated)))
 
 
 def _check_inputs(network: IntegerNetwork) -> None:

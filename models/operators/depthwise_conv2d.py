@@ -57,5 +57,6 @@ def work(operation: IntegerOperation, shapes: Sequence[Shape], shape: Shape) -> 
     kernel = weights.shape[2:]
     return plane_work(
         planes=shape[0] * shape[1], image=(height + top + bottom, width + left + right), made=(shape[2], shape[3]), kernel=kernel,
-        strides=attributes["strides"], dilations=attributes["dilations"], beside_bytes=math.prod(kernel) + 4, results=True, result_bytes=5,
+        strides=attributes["strides"], dilations=attributes["dilations"], beside_bytes=math.prod(kernel) + 4, results=True,
+        result_bytes=5,
     )  # fmt: skip
