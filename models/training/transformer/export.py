@@ -89,7 +89,8 @@ def int8_score(model: Transformer, prefill: DnnModel, ids: U32) -> float:
 
 def _logits(network: IntegerNetwork, segment: Array) -> Array:
     run = compute_network(network, quantised_inputs(network, {network.inputs[0]: segment[None]}))
-    return dequantised(network, network.outputs[0], run.tensors[network.outputs[0]])[0]
+    logits: Array = dequantised(network, network.outputs[0], run.tensors[network.outputs[0]])[0]
+    return logits
 
 
 def _segments(ids: U32, context: int) -> torch.Tensor:
