@@ -151,7 +151,7 @@ def read_transfers(
         if at >= raw.size or raw[at] != 0x97:
             return UNREADABLE_TRANSFERS
         kind, at = _number(raw, at + 1)
-        if at < 0 or kind > MOST_KIND or kind == READ or kind == PROBE:  # noqa: PLR1714 - compiled; they are for DRAMs
+        if at < 0 or kind > MOST_KIND or kind == READ or kind == PROBE:  # noqa: PLR1714, SIM109 - compiled; they are for DRAMs
             return UNREADABLE_TRANSFERS
         tried = 0
         while tried < peers and not _is_name(raw, at, names[peer]):  # they come in the order of names

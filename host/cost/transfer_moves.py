@@ -78,7 +78,7 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
     crossings: list[Crossing] = []
     site = np.array([SITE[pe.x, pe.y] for pe in ledger.pes], np.int64)
     core = np.array([pe.p for pe in ledger.pes], np.int64)
-    has_any = counts.any(axis=(0, 2))  # workers may know many peers, and send to few
+    has_any = np.asarray(counts.any(axis=(0, 2)))  # workers may know many peers, and send to few
     for row, (e, pe, to) in enumerate(zip(exchange.tolist(), sender.tolist(), target.tolist(), strict=True)):
         if not has_any[row]:
             continue

@@ -14,16 +14,14 @@ from functools import cached_property
 import numpy as np
 
 from host.cost.program_price import LayerTerms, layer_cost
-from host.cost.program_settings import ProgramSettings
 from host.errors import Exit, HostError
 from host.mapping.depth_parts import deal_tiles
 from host.mapping.dnn_constants import Constants, place_constant
 from host.mapping.dnn_tensors import TensorPlace, pass_content, place_tensors
 from host.mapping.image_layer import ImageLayer
+from host.mapping.image_options import Room, may_hand_on, staying, taken, with_options
 from host.mapping.layer_tiles import LayerTiles, work_of
 from host.mapping.operators import tile_addresses
-from host.mapping.resident_tensors import keep_tensors
-from host.mapping.sharing import share_stretches
 from host.mapping.tile_block import MOST_BLOCK_BYTES, Bases
 from models.compute.worker_rows import MOST_SLOTS
 from models.dnn.integer import IntegerNetwork, IntegerOperation
@@ -90,7 +88,7 @@ class DnnImage:
     def slots(self) -> int:
         """How many layers' configurations a worker keeps: all, where there is room, else two in turn."""
         every = len(self.layers)
-        room = self.memory_bytes - _taken(self.layers, self.workers) - self.resident_bytes
+        room = self.memory_bytes - taken(self.layers, self.workers) - self.resident_bytes
         block_bytes, buffers = self.largest_block, self.buffers
         fits = tiles_at(every, block_bytes, buffers) <= min(room, tiles_at(2, block_bytes, buffers) + _SLOTS_BYTES)
         return every if every <= MOST_SLOTS and fits else min(every, 2)
@@ -245,8 +243,8 @@ def plan_image(
         if all(layer.memory_bytes + need <= memory_bytes for layer in planned):
             break
         reserve = need
-    room = _Room(memory_bytes=memory_bytes, workers=terms.workers, buffers=settings.buffers)
-    planned, resident_bytes = _with_options(planned, settings, [places[name] for name in network.outputs], room)
+    room = Room(memory_bytes=memory_bytes, workers=terms.workers, buffers=settings.buffers)
+    planned, resident_bytes = with_options(planned, settings, [places[name] for name in network.outputs], room)
     image = DnnImage(
         network=network, samples=samples, passes=passes, workers=terms.workers, layers=tuple(planned), places=places,
         pass_bytes=aligned(pass_bytes), constants=bytes(constants.content), memory_bytes=memory_bytes, buffers=settings.buffers,
@@ -309,65 +307,6 @@ def _of_whole_rows(tiling: Tiling, output: TensorPlace) -> Tiling:
         return tiling
     each = output.row // math.gcd(output.row, tiling.work.unit_output_bytes)
     return replace(tiling, units=-(-tiling.units // each) * each)
-
-
-def staying(layers: Sequence[ImageLayer], workers: int) -> list[int]:
-    """Return the bytes of these layers that stay on each worker."""
-    total = [0] * workers
-    for layer in layers:
-        for worker, size in enumerate(layer.staying_bytes):
-            total[worker] += size
-    return total
-
-
-def _taken(layers: Sequence[ImageLayer], workers: int) -> int:
-    """Return the bytes that tiles, and what stays of constants, take on the fullest worker."""
-    return max(layer.memory_bytes for layer in layers) + max(staying(layers, workers))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Room:
-    """What workers have for tiles, and for what stays."""
-
-    memory_bytes: int
-    workers: int
-    buffers: int
-
-    def left(self, layers: Sequence[ImageLayer], resident_bytes: int) -> int:
-        """Return the bytes that such layers leave, of constants and tensors that stay, too."""
-        blocks = tiles_at(2, max(layer.block_bytes for layer in layers), self.buffers)
-        return self.memory_bytes - blocks - _taken(layers, self.workers) - resident_bytes
-
-
-def may_hand_on(settings: ProgramSettings) -> bool:
-    """Tell whether workers may hand something to each other."""
-    return settings.share == "once" or settings.keeps_activations or settings.reduce == "mesh"
-
-
-def _with_options(
-    layers: Sequence[ImageLayer], settings: ProgramSettings, outputs: Sequence[TensorPlace], room: _Room
-) -> tuple[list[ImageLayer], int]:
-    """Return the layers with what stays in SRAM and what is read once, as much as fits, and the bytes of tensors that stay."""
-    made, resident_bytes = list(layers), 0
-    if settings.keeps_weights:
-        for number, layer in enumerate(layers):
-            tiles = replace(layer.tiles, stays=True)
-            blocks, held = deal_tiles(tiles, number, room.workers, settings)
-            trial = [*made[:number], replace(layer, tiles=tiles, blocks=blocks, held=held), *made[number + 1 :]]
-            if room.left(trial, 0) >= 0:
-                made = trial
-    if settings.keeps_activations:
-        made, resident_bytes = keep_tensors(
-            made, outputs, room.workers, lambda trial, size_bytes: room.left(trial, size_bytes) >= 0
-        )  # fmt: skip
-    if settings.share == "once":
-        for number, layer in enumerate(made):
-            have = room.left(made, resident_bytes)
-            most = max(one.memory_bytes for one in made)
-            trial = [*made[:number], share_stretches(layer, number, most + have), *made[number + 1 :]]
-            if room.left(trial, resident_bytes) >= 0:
-                made = trial
-    return made, resident_bytes
 
 
 def _check_inputs(network: IntegerNetwork) -> None:

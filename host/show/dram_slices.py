@@ -27,7 +27,7 @@ def thread_names(run: RunLedger) -> list[str]:
 
 
 def busy_slices(window: Window, chip: ChipSpec) -> Iterator[tuple[int, int, F64, F64, I64]]:
-    """Yield for each DRAM of a window's own positions: process, thread, when it begins and ends with each, in seconds, and bytes."""
+    """Yield for each DRAM of a window's own positions: process, thread, when it begins and ends with each, in s, and bytes."""
     ledger, own = window.ledger, window.own
     if not is_scheduled(ledger):
         return

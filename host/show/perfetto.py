@@ -6,8 +6,8 @@ wait for DRAM, where it hears an input) until the layer's last message has arriv
 for the slower PEs (and, on several chips, for `links`). Between two such slices other layers have their turn. Arrows lead from
 the broadcast of a layer's slowest PE to the slowest PE of each layer that hears it at the same position. Counters: events of
 each layer as they arrive, flits on the busiest link or port, and power. Of a network that a scheduler runs, a position is a
-layer: its slices have the layer's name, `DMA` is what a PE moves, and each chip's DRAM has slices of its own. The emulator's wall time is on no axis; it is in the
-file's `otherData`.
+layer: its slices have the layer's name, `DMA` is what a PE moves, and each chip's DRAM has slices of its own. The emulator's wall
+time is on no axis; it is in the file's `otherData`.
 
 Times are microseconds in eighths: those are exact in binary and in the three decimals that readers keep, so that no
 rounding, here or there, makes slices overlap that touch. Slices that round to nothing are left out. Process and thread

@@ -166,8 +166,8 @@ class Readout(Protocol):
     those of other positions are in no ledger. `stream` is its own fingerprint of the run, with the methods of `EventStream`
     (`host/run/event_hash.py`). It may look into DRAMs (`ReadsDrams`).
 
-    One whose PEs do something else than send events has `pe_shares()`, from 0 to 1 for each PE in the order of the mapping, which the
-    floor plan shows in place of their activity.
+    One whose PEs do something else than send events has `pe_shares()`, from 0 to 1 for each PE in the order of the mapping, which
+    the floor plan shows in place of their activity.
 
     One whose result says what parts of a run cost has `see_ledger(ledger, chip, table, alive)`, which is called before its metrics
     and result are asked for at the end; it calls `alive` now and then.

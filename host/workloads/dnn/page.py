@@ -88,8 +88,7 @@ def _timeline(layers: Sequence[Mapping[str, Any]], passes: int) -> canvas.Figure
         for name, length in shown.items():
             # What lies behind the work is drawn with it.
             left = at if name != "array" else max(begin + lasting - parts["array"] - parts["core"], begin + parts["scheduling"])
-            label = {"label": name} if row == rows[0] else {}
-            drawn = axes.barh([row], [length], 0.62, left=[left], color=_COLOURS[name], **label)
+            drawn = axes.barh([row], [length], 0.62, left=[left], color=_COLOURS[name], label=name if row == rows[0] else "_")
             figure.add_hints(next(iter(drawn)), [f"{one['layer']}, {name}: {length:.3g} ms from {left:.3g} ms on"])
             at = left + length
         drawn = axes.barh([0], [parts["DRAM"]], 0.62, left=[begin + parts["scheduling"]], color=_COLOURS["DRAM"])

@@ -13,7 +13,8 @@ from host.cost.cost_table import load_table
 from host.cost.program_price import LayerTerms, layer_cost
 from host.cost.program_settings import ProgramSettings
 from host.errors import HostError
-from host.mapping.dnn_image import MOST_SHARING, PROGRAM_AT, DnnImage, may_hand_on, plan_image
+from host.mapping.dnn_image import MOST_SHARING, PROGRAM_AT, DnnImage, plan_image
+from host.mapping.image_options import may_hand_on
 from host.mapping.placement import Placement
 from host.workloads.contract import Job
 from host.workloads.dnn import SHIPPED
