@@ -579,7 +579,7 @@ def test_every_weight_format_and_neuron_model_has_prices():
 
 
 def test_what_has_no_price(tiny):
-    with pytest.raises(HostError, match=r"^weight format 'bits': has no prices; have array, conv, csr, dense, packed$"):
+    with pytest.raises(HostError, match=r"^weight format 'bits': has no prices; have array, conv, csr, dense, packed, vectors$"):
         price(replace(tiny["csr"], format="bits"), CHIP, TABLE)
     for value in (29, 153):
         with pytest.raises(HostError, match=f"^powered_pes {value}: needs 30 .PEs in use. to 152 "):
