@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
@@ -106,9 +107,11 @@ def worker_processes() -> dict[str, psutil.Process]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("kind", ["worker", "agent"])
 def test_a_worker_or_agent_that_dies_or_stands_still_under_restart_costs_no_answer(run, reference, kind, number):
+    slow = Faults({"PE(1,1,1)@0": 0.6 if number == signal.SIGSTOP else 0.02})  # nothing stands on who is stopped: ticks go on
     outcome, _ = struck(
-        run, lambda: worker_processes()[kind].send_signal(number), chips=2, cluster="local:2", tokens=24, restart=True, stall_s=3.0
-    )
+        run, lambda: worker_processes()[kind].send_signal(number), chips=2, cluster="local:2", tokens=24, faults=slow,
+        restart=True, stall_s=3.0,
+    )  # fmt: skip
     assert answer(outcome) == reference
     (restart,) = outcome.report["recovery"]["restarts"]
     assert restart["part"] == "a machine"
@@ -126,10 +129,11 @@ def test_machines_that_are_lost_again_and_again_end_the_run(run):
 
     def observe(status):
         if status["phase"] == "running" and status.get("tick", 0) > 3:
-            agent = worker_processes()["agent"]
-            if agent.pid not in struck_pids:
-                struck_pids.add(agent.pid)
-                agent.kill()
+            with contextlib.suppress(IndexError, psutil.Error):  # it is dead already, and not yet replaced
+                agent = worker_processes()["agent"]
+                if agent.pid not in struck_pids:
+                    agent.kill()
+                    struck_pids.add(agent.pid)
 
     outcome = run(observe=observe, pes=6, chips=2, tokens=150, faults=SLOW, cluster="local:2", restart=True)
     assert outcome.code is Exit.DIED
@@ -144,7 +148,7 @@ def test_bad_links_between_machines_and_within_them_are_mended(run, reference):
     outcome = run(chips=2, cluster="local:2", faults=Faults(links=LinkFaults(0.01, 0.01, 0.01, 0.01, 7)))
     assert answer(outcome) == reference
     counted = outcome.report["counters"]["links"]
-    assert {kind for counts in counted.values() for kind in counts} >= {"lost", "repeated", "damaged"}
+    assert counted.keys() >= {"lost", "repeated", "damaged"}
 
 
 def test_a_scheduler_that_dies_during_a_run_is_named(run, cluster):
