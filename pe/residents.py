@@ -75,7 +75,7 @@ def exchange_of(
     return Exchange(
         step=resident.exchange, inbox=views[f"{head}inbox"], inbox_data=inbox_data, outbox=views[f"{head}outbox"],
         outbox_data=outbox_data, exchanged=views[f"{head}exchanged"], own=who, peers=[name for name, _ in peers], clock=clock,
-        sent_bytes=spec.bytes_out, lands=bool(spec.memory),
+        sent_bytes=spec.bytes_out if spec.memory else spec.most_out * spec.bytes_out, lands=bool(spec.memory),
     )  # fmt: skip
 
 

@@ -119,11 +119,14 @@ def test_transfers_are_counted_by_kind_at_both_ends_and_once_on_each_link_of_the
         assert sent[name] == by_kind(one for one in all_of_them if one.source == name)
     for name in {one.target for one in all_of_them} | set(delivered):
         assert delivered[name] == by_kind(one for one in all_of_them if one.target == name)
-    assert np.sum([*sent.values(), [0] * 4], axis=0).tolist() == np.sum([*delivered.values(), [0] * 4], axis=0).tolist()
+    assert (
+        np.sum([*sent.values(), [0] * len(p.KINDS)], axis=0).tolist()
+        == np.sum([*delivered.values(), [0] * len(p.KINDS)], axis=0).tolist()
+    )
     for link in world.machine.links:
         ends = (link.chip, "transfers_over", link.to), (link.to, "transfers_from", link.chip)
         for here, what, there in ends:
-            assert counters[here].get(what, {}).get(p.router_name(there), [0] * 4) == by_kind(crossed[str(link)])
+            assert counters[here].get(what, {}).get(p.router_name(there), [0] * len(p.KINDS)) == by_kind(crossed[str(link)])
     for chip, counted in counters.items():
         to_store = [one for (name, _), ones in expected.items() if name == p.dram_name(chip) for one in ones]
         if counted.get("dram"):
@@ -241,7 +244,7 @@ def a_transfer(**changes):
         (A, [a_transfer(), a_transfer()], "ascending"),
         (A, [a_transfer(number=4), a_transfer()], "ascending"),
         (A, [a_transfer(kind=p.READ, data=b"")], "which is no DRAM"),
-        (A, [a_transfer(target="DRAM@0")], "takes READ and WRITE"),
+        (A, [a_transfer(target="DRAM@0")], "takes READ, WRITE and PROBE"),
         (p.HOST, [a_transfer()], "may send none"),
     ],
     ids=str,

@@ -53,7 +53,9 @@ def test_every_format_and_mapping_stands_in_one_table_and_one_of_them_is_taken(f
     told = json.loads(fit("--pes", 12, "--json"))
     rows = list(csv.DictReader(io.StringIO(fit("--pes", 12, "--csv"))))
     pairs = {(row["format"], row["mapping"]) for row in rows}
-    assert pairs == {(form, mapping) for form in formats.names() if form not in ("conv", "array", "vectors") for mapping in strategies.names()}
+    assert pairs == {
+        (form, mapping) for form in formats.names() if form not in ("conv", "array", "vectors") for mapping in strategies.names()
+    }
     assert [float(row["time_s"]) for row in rows] == [choice["time_s"] for choice in told["choices"]]
     products = {f"--format {c['format']} --mapping {c['mapping']}": c["time_s"] * c["energy_j"] for c in told["choices"]}
     assert products[told["take"]] <= 1.02 * min(products.values())

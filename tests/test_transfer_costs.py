@@ -56,7 +56,7 @@ def test_the_ledger_has_what_the_routers_counted(runs, chips):
     pes = ledger.shards["pe"][ledger.peers["shard"]]
     for number, pe in enumerate(ledger.pes):
         own = ledger.transfers[:, pes == number].sum(axis=(0, 1))
-        read, write, _, signal = sent[str(pe)]
+        read, write, _, signal, _ = sent[str(pe)]
         assert 0 <= read - own[READS] <= 1
         assert 0 <= write + signal - own[MESSAGES] <= 8
         assert own[READ_BYTES] == 16 * own[READS]

@@ -190,11 +190,11 @@ class Course:
             quiet_s, stall_s = now - self._host.heard_at, self._options.stall_s
             stopped_s = self._host_stands.look(quiet_s > _ASLEEP_S and self._processes.is_stopped(HOST))
             idle_s = self._host_idles.look(quiet_s > _ASLEEP_S and not self._processes.is_at_work(HOST))
-            is_waited_for = not self._is_prepared or idle_s < _ASLEEP_S / 2  # it has much to do, and maybe little of a busy machine
-            most_s = max(stall_s, _PREPARE_S) if is_waited_for else stall_s
+            # Who is at work has much to do, and maybe little of a busy machine.
+            most_s = stall_s if self._is_prepared and idle_s >= _ASLEEP_S / 2 else max(stall_s, _PREPARE_S)
             if stopped_s > stall_s or quiet_s > most_s:
-                quiet_s = max(quiet_s, stopped_s)
-                problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
+                silence = f"said nothing for {max(quiet_s, stopped_s):.0f} s"
+                problem = f"stalled: {HOST} has {silence}, at tick {self._status.get('tick', 0)}"
                 if not self._replace(Blame(HOST, problem)):
                     return self._outcome(Exit.STALLED, self._restarts.explain(HOST, problem))
             if interrupted_at and now - interrupted_at > _INTERRUPT_S:  # what it knows without that order is better than nothing
@@ -241,10 +241,9 @@ class Course:
 
     def _postmortem(self, problem: str) -> dict[str, Any] | None:
         """Ask the host for its report of a run that ends here, and return it; None where there is none."""
-        if not self._is_prepared:
-            return None
-        self._send("postmortem", text=problem)
-        report, lives, began = None, True, self._clock.now()
+        report, lives, began = None, self._is_prepared, self._clock.now()
+        if lives:
+            self._send("postmortem", text=problem)
         while report is None and lives:
             if self._clock.now() > min(began + _REPORT_S, max(began, self._host.heard_at) + _POSTMORTEM_S):
                 break
