@@ -136,6 +136,7 @@ class Kept:
             rows=len(rows), gates=1, source_units=weights.shape[1], nonzeros=part.nonzeros, lanes=lanes, trace=trace > 0,
             weight=numeric[0], payload=numeric[1], dense=dense, window=tuple(window_of(weights, rows)) if kernel else (),
         )  # fmt: skip
+        self.shape = formats.laid_out(name, weights, rows, rows, self.shape)  # of one gate, so units are rows
         self.mem = {f.name: np.full(f.shape, 77, f.dtype) for f in form.fields(self.shape)}
         self.stored = form.encode(part if kernel else part.to_rows(), self.shape)
         for array, values in self.stored.items():

@@ -94,7 +94,7 @@ def test_transfers_balance_by_kind_at_every_endpoint_and_on_every_link(pes, chip
     assert sum(store["written_bytes"] for store in accounts["dram"].values()) == 16 * total[p.WRITE]
     pes_read, routers_read = driver.accounts()
     name = next(iter(pes_read))
-    broken = {**pes_read, name: pes_read[name] | {"transfers_sent": [0, 0, 0, 99]}}
+    broken = {**pes_read, name: pes_read[name] | {"transfers_sent": [0, 0, 0, 99, 0]}}
     (line,) = balance_transfers(driver.placement.machine, broken, routers_read, [0] * len(p.KINDS))["wrong"]
     assert line.startswith(f"{name} sent 99 SIGNAL, its router counted ")
 
