@@ -369,6 +369,17 @@ def axes_of(monkeypatch, tmp_path):
     return draw
 
 
+def test_no_bar_of_the_outlook_is_longer_than_its_picture(monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(sweep_plots, "_write", lambda figure, _: figures.append(figure) or [])
+    sweep_plots.outlook({"as published": (1.0, 1.0), "few PEs": (1.79, 1.19), "vectors": (0.2, 0.2)}, tmp_path / "plot")
+    (axes,) = figures[0].axes
+    figures[0].canvas.draw()
+    right = axes.get_window_extent().x1
+    assert all(text.get_window_extent().x1 <= right for text in axes.texts)
+    assert len(axes.texts) == len(axes.patches) == 6
+
+
 CURVE = sweep_plots.Curve([(4, 2.5), (1, 8.0), (2, 5.0)], [(2.0, 3.0), (7.0, 10.0), (4.0, 6.0)])
 
 

@@ -103,7 +103,7 @@ def outlook(shares: Mapping[str, tuple[float, float]], path: Path) -> list[Path]
             axes.barh([place + offset for place in places], values, 0.36, label=name)
             for place, value in zip(places, values, strict=True):
                 axes.text(value + 1.5, place + offset, f"{value:.0f} %", va="center", fontsize="small")
-        axes.set(xlabel="% of the form as published, modelled", xlim=(0, 1.15 * max(100, *values)))
+        axes.set(xlabel="% of the form as published, modelled", xlim=(0, 115 * max(1.0, *map(max, shares.values()))))
         axes.set_yticks(places, list(shares))
         axes.grid(axis="x", alpha=0.3)
         axes.legend(loc="lower right")
