@@ -110,7 +110,8 @@ def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
         assert not heard or is_zmtp or heard[:1] == b"\x15", (port, heard)
     os.killpg(launcher.pid, signal.SIGINT)
     assert launcher.wait(60) == 130
-    assert (tmp_path / "err").read_text() == "gennaker: interrupted\n"
+    lines = (tmp_path / "err").read_text().splitlines()  # whoever comes first compiles kernels, and says so
+    assert [line for line in lines if not line.startswith("compiling ")] == ["gennaker: interrupted"]
     report = read_report(tmp_path / "run")
     assert report["partial"] is True
     if report["conservation"] is not None:  # counted where all was through within 5 s
