@@ -49,6 +49,7 @@ def test_the_answer_is_that_of_one_machine(run, reference, cluster, chips, machi
     assert gone(cluster.families)
 
 
+@pytest.mark.slow
 def test_what_a_worker_has_is_not_sent_again(run, cluster):
     """The test before has run the same on two machines."""
     machines = run(pes=8, chips=2, cluster=cluster.address).report["machines"]["machines"]
@@ -88,6 +89,7 @@ def said_by(port: int, request: bytes) -> bytes:
     return heard
 
 
+@pytest.mark.slow
 def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
     """`local:2` on the command line; the terminal's Ctrl-C reaches every process of the group, and the launcher ends in order."""
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]

@@ -76,6 +76,7 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr
 """Run by a worker's Python when it starts: an environment in which the project is installed for development has it anywhere."""
 
 
+@pytest.mark.slow
 def test_a_worker_without_the_project_or_with_another_package_of_its_name_is_named(run, tmp_path):
     bare, namesake = tmp_path / "bare", tmp_path / "elsewhere" / "host" / "__init__.py"
     for folder in (bare, namesake.parent):
@@ -96,6 +97,7 @@ def test_a_worker_without_the_project_or_with_another_package_of_its_name_is_nam
             cluster.wait(0)
 
 
+@pytest.mark.slow
 def test_a_worker_without_room_and_one_of_another_version_are_named_before_anything_starts(run, cluster, tmp_path):
     cluster.remove("b")
     cluster.add("tight", 1, inside=("bash", "-c", 'ulimit -n 140 && exec "$@"', "--"))

@@ -89,6 +89,7 @@ def test_a_network_cut_between_two_hosts_is_named(hosts, cluster, folder, tmp_pa
     assert gone(cluster.families)
 
 
+@pytest.mark.slow
 def test_hosts_give_the_answer_of_one_machine_also_through_a_short_interruption(hosts, cluster, folder, tmp_path, reference):
     """The addresses are those of the hosts; everything between them is encrypted and travels over their links."""
     run = Launch(hosts, folder, tmp_path, cluster.address, "--chips", "2", "--tokens", "24", "--fault", "slow=PE(1,1,1)@0:0.1")

@@ -20,6 +20,7 @@ from noc.exchange import Exchange
 from noc.packet import SIGNAL, WRITE
 from tests.test_dnn_runs import cnn, launched, options, run_of, truth  # noqa: F401 - fixtures
 from tests.tools.examples import Example
+from tests.tools.grids import some
 from tests.tools.losses import run_with_losses
 from tests.tools.processes import children, gone
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.mark.parametrize(
     "chosen",
-    [
+    some([
         {"overlap": "double", "pes": 3}, {"resident": "activations"}, {"share": "once", "pes": 3, "tiles": "smallest"},
         {"tiles": "smallest", "reduce": "mesh", "pes": 31, "batch": 1},
         {"tiles": "smallest", "reduce": "mesh", "pes": 23, "batch": 1, "overlap": "double", "share": "once"},
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.timeout(240)
         {"resident": "activations", "pes": 9, "chips": 3, "share": "once"},
         {"resident": "both", "share": "once", "overlap": "double", "tiles": "fastest", "reduce": "mesh", "pes": 16, "batch": 5,
          "chips": 2},
-    ],
+    ], lambda chosen: len(chosen) < 3 or "chips" in chosen or len(chosen) > 5),
     ids=str,
 )  # fmt: skip
 def test_no_option_shows_in_a_tensor(cnn, truth, chosen):  # noqa: F811 - fixtures

@@ -130,6 +130,7 @@ def test_a_pe_that_dies_is_named_and_the_session_is_over(plan):
         chip.step(x[2])
 
 
+@pytest.mark.slow
 def test_a_pe_that_stands_still_is_named_within_the_limit(plan):
     chip = plan.session(stall_s=1.5)
     chip.step(numbers(FEATURES))
@@ -149,6 +150,7 @@ def test_a_session_that_is_forgotten_leaves_nothing(plan):
     assert nothing_is_left()
 
 
+@pytest.mark.slow
 def test_an_error_in_the_loop_ends_the_session(plan):
     with pytest.raises(ZeroDivisionError), plan.session() as chip:
         chip.step(numbers(FEATURES))

@@ -148,6 +148,7 @@ def test_twenty_drawn_signals_violate_nothing(stage, setup):
 # --- the bounds themselves ---
 
 
+@pytest.mark.slow
 def test_a_fork_server_that_is_stopped_while_a_run_goes_on_does_no_harm_and_is_ended(run):
     stopped: list[int] = []
 

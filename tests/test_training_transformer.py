@@ -40,6 +40,7 @@ def trainer(book, folder, **changes):
     return TransformerTrainer(read_text(str(book), 1), SMALL, folder, **changes)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, book):
     whole = trainer(book, tmp_path / "whole")
     whole.begin({})

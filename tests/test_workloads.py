@@ -190,9 +190,10 @@ def test_a_run_has_one_answer(example, row, request):
     check_row(example, row, request)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_run_on_two_workers_has_one_answer(tmp_path_factory, request):
-    """The default workload's; those of the others are slow (`MATRIX`)."""
+    """The default workload's; `tests/test_cluster.py` has one that is always run."""
     check_row(Example(default_workload(), tmp_path_factory.mktemp("default")), ROWS[2], request)
 
 
@@ -427,6 +428,7 @@ def python(*arguments, cwd, timeout_s, **variables):
     return done.returncode, done.stdout
 
 
+@pytest.mark.slow
 def test_all_else_works_without_a_workload(tmp_path):
     """`models`, `noc` and `pe` come from here, where their kernels are compiled: the copy has only `host`."""
     default = Example(default_workload(), tmp_path)
