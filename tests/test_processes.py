@@ -95,7 +95,7 @@ def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
             sent.append(number)
             os.kill(os.getpid(), number)
 
-    outcome = run(observe=observe, pes=7, tokens=150, faults=SLOW)
+    outcome = run(observe=observe, pes=7, tokens=390, faults=SLOW)  # long enough for a launcher that gets no core for seconds
     assert outcome.code is (Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED)
     assert outcome.problem == "interrupted"
     assert outcome.report["partial"] is True

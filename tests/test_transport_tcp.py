@@ -174,11 +174,12 @@ def test_strangers_stale_keys_and_plain_text_are_refused_and_counted():
             raw.sendall(b"GET / HTTP/1.1\r\n\r\n" + bytes(100))
             # Who speaks plain text may be the first to hang up, before this side has understood why.
             kinds = (("plain_text", "broken_off"), ("stale_key",), ("stranger",))
-            refused = until(lambda: told and all(any(told[-1]["refused"][kind] for kind in either) for either in kinds), here)
-        assert refused
+            try:
+                until(lambda: told and all(any(told[-1]["refused"][kind] for kind in either) for either in kinds), here)
+            finally:
+                for peer in peers:
+                    peer.close()
         assert here.take() is None  # nobody heard them
-        for peer in peers:
-            peer.close()
 
 
 def test_each_connection_that_comes_to_nothing_is_counted_once_whatever_it_says():

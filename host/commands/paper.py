@@ -49,7 +49,7 @@ CHANGES: Mapping[str, Sequence[str]] = {
 """Names of changed settings -> what changes; none of them makes a price depend on activity, which a seed decides."""
 
 HELP = "make the paper's tables and Figure 2, ours beside them"
-EXAMPLES = (("paper", "the paper's tables, and ours"), ("paper --outlook", "what int8 and the MAC array buy (docs/int8.md)"))
+EXAMPLES = (("paper", "the paper's tables, and ours"), ("paper --outlook", "what int8 and the MAC array buy"))
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
