@@ -20,7 +20,8 @@ import pytest
 
 from host.errors import Exit, HostError
 from host.launch.launcher import Launcher
-from host.processes import fork_server, fork_server_link
+from host.processes import fork_server_link
+from host.processes.fork_environment import is_hang_up
 from host.processes.kernel_view import StandstillClock, exit_code_of, is_at_work, is_stopped
 from host.workloads.lm.options import Options as LmOptions
 from tests.tools.grids import some
@@ -236,7 +237,7 @@ def test_a_launcher_that_dies_before_it_has_sent_everything_is_no_bug():
         for receive in (lambda: reduction.recvfds(ours, 4), lambda: spawn._main(reading, -1)):
             with pytest.raises(EOFError) as ended:
                 receive()
-            assert fork_server._is_hang_up(ended.value, ended.tb)
+            assert is_hang_up(ended.value, ended.tb)
     with pytest.raises(EOFError) as ended:
         raise EOFError
-    assert not fork_server._is_hang_up(ended.value, ended.tb)
+    assert not is_hang_up(ended.value, ended.tb)

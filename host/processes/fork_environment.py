@@ -8,8 +8,10 @@ import errno
 import os
 import resource
 import sys
+import traceback
 import types
 from collections.abc import Iterator
+from types import TracebackType
 
 PRELOAD_VARIABLE = "GENNAKER_PRELOAD"  # names the module that the fork server imports for its children, beside what all of them run
 MEMBERS_VARIABLE = "GENNAKER_MEMBERS"  # the neuron models and weight formats that it loads for them, separated by commas
@@ -28,6 +30,13 @@ def code_for_lack(error: BaseException) -> int | None:
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
         return NO_MEMORY
     return NO_TASK if number == errno.EAGAIN else None
+
+
+def is_hang_up(error: BaseException, trace: TracebackType | None) -> bool:
+    """Tell whether `multiprocessing` read no end of what the launcher sends: pipes to the fork server, what to run to a new process."""
+    if trace is None or type(error).__name__ not in ("EOFError", "UnpicklingError"):
+        return False
+    return traceback.extract_tb(trace)[-1].filename.endswith(("multiprocessing/spawn.py", "multiprocessing/reduction.py"))
 
 
 @contextlib.contextmanager

@@ -12,12 +12,11 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
 from host.processes import parent_death
-from host.processes.fork_environment import MEMBERS_VARIABLE, PRELOAD_VARIABLE, code_for_lack
+from host.processes.fork_environment import MEMBERS_VARIABLE, PRELOAD_VARIABLE, code_for_lack, is_hang_up
 from models.network import ModelError
 
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -47,18 +46,11 @@ def _leave_with_what_lacks(kind: type[BaseException], error: BaseException, trac
     memory or no process to give; with any, where the launcher died before it had sent what it began to send.
     """
     code = code_for_lack(error)
-    if code is None and _is_hang_up(error, trace):
+    if code is None and is_hang_up(error, trace):
         code = 1
     if code is not None:
         os._exit(code)
     sys.__excepthook__(kind, error, trace)
-
-
-def _is_hang_up(error: BaseException, trace: TracebackType | None) -> bool:
-    """Tell whether `multiprocessing` read no end of what the launcher sends: pipes to this process, what to run to a new one."""
-    if trace is None or type(error).__name__ not in ("EOFError", "UnpicklingError"):
-        return False
-    return traceback.extract_tb(trace)[-1].filename.endswith(("multiprocessing/spawn.py", "multiprocessing/reduction.py"))
 
 
 def _leave_signals_to_the_launcher() -> None:
