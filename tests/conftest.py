@@ -141,5 +141,6 @@ def reference(folder: Path) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Let each test look at the sockets of its own runs alone."""
+    """Let each test look at the sockets of its own runs alone, and none become a fork server, which ignores signals."""
     note_sockets()
+    assert "host.processes.fork_server" not in sys.modules

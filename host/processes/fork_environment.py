@@ -33,7 +33,7 @@ def code_for_lack(error: BaseException) -> int | None:
 
 
 def is_hang_up(error: BaseException, trace: TracebackType | None) -> bool:
-    """Tell whether `multiprocessing` read no end of what the launcher sends: pipes to the fork server, what to run to a new process."""
+    """Tell whether `multiprocessing` read no end of what the launcher sends: pipes to the fork server, work to a new process."""
     if trace is None or type(error).__name__ not in ("EOFError", "UnpicklingError"):
         return False
     return traceback.extract_tb(trace)[-1].filename.endswith(("multiprocessing/spawn.py", "multiprocessing/reduction.py"))
