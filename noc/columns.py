@@ -8,7 +8,7 @@ where they lie may stand in (`pe/compiled_columns.py`): it takes what is exactly
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from noc.packet import Section
@@ -23,21 +23,19 @@ class Answering(Protocol):
 
     name: str
 
-    def answer_bytes(self, raw: bytes) -> Any:
-        """Return what goes out for the bytes of a bundle that is due, else None."""
+    def answer_bytes(self, raw: bytes) -> bytes | None:
+        """Return the bytes of the batch that answers those of the bundle that is due; None, and nothing is done, for others."""
 
 
 class Columns:
     """The columns of `populations`. `expects`: sections in a batch or relay of each sender; `first`: the number of the first tick;
-    `most_open`: how many ticks may be open; `by_hand`: whose batches have more than sections. `next_tick`: of each sender's next
-    batch or relay.
+    `most_open`: how many ticks may be open. `next_tick`: of each sender's next batch or relay.
     """
 
     next_tick: MutableMapping[str, int]
 
     def __init__(
         self, populations: Mapping[int, Population], expects: Mapping[str, int], *, first: int, most_open: int,  # noqa: ARG002
-        by_hand: Container[str],  # noqa: ARG002 - for what stands in
     ) -> None:  # fmt: skip
         self._own = [population for population in populations.values() if population.slots]
         self.next_tick = dict.fromkeys(sorted(expects), first)
@@ -84,11 +82,13 @@ class Columns:
         """The populations whose columns were filled by what was taken last."""
         return ()
 
-    def answers(self, endpoints: Sequence[Answering], raw: bytes) -> Iterator[tuple[str, int, bytes]]:  # noqa: ARG002 - as for `take`
-        """Have endpoints answer a bundle, and take the batches that they answer by; yield what is left to do: (who, how many columns
-        are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
+    def answers(self, endpoints: Sequence[Answering], raw: bytes) -> Iterator[tuple[str, int, bytes]]:
+        """Have endpoints answer a bundle, and take the batches that they answer by; yield what is left to do: (who, how many
+        columns are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
         """
-        return iter([(endpoint.name, NOT_TAKEN, b"") for endpoint in endpoints])
+        for endpoint in endpoints:
+            answer = endpoint.answer_bytes(raw)
+            yield endpoint.name, NOT_TAKEN, b"" if answer is None else answer
 
 
 MakeColumns: TypeAlias = type[Columns]

@@ -14,7 +14,7 @@ in bytes, empty where it is not in use.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from noc.dram import Dram, DramError, DramFull
@@ -89,11 +89,6 @@ class Exchange:
             self._sent[sender] = [0] * len(KINDS)
         for target in self.targets:
             self._delivered[target] = [0] * len(KINDS)
-
-    @property
-    def senders(self) -> Container[str]:
-        """This chip's endpoints that may send transfers."""
-        return self._allowed
 
     def sends(self, sender: str) -> bool:
         """Tell whether an endpoint of this chip may send transfers, so that its batches are waited for."""

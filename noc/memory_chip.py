@@ -37,7 +37,8 @@ class MemoryChip:
     """The routers and PEs (by name) of `machine`, attached to a network with the host's core; nothing has been sent yet.
 
     `make_pe` makes a PE's core of its name and its router's, as `pe.core.Pe` does. `network` carries the messages, in the
-    order of sending where none is given. `make_columns`: as of `ChipRouter`. Where its links are bad, `link_pe` puts a PE behind its link, as `pe.link.PeLink` does.
+    order of sending where none is given. Where its links are bad, `link_pe` puts a PE behind its link, as `pe.link.PeLink` does.
+    `make_columns`: the routers'.
     """
 
     def __init__(

@@ -66,10 +66,9 @@ class Join:
         relayed = Counter(stream.arrives_from for stream in self.streams.values() if stream.arrives_from)
         relayed.update(dict.fromkeys(self.exchange.arrivals if self.exchange else (), 0))
         self._expects = {**sections, **relayed}
-        self.columns = make_columns(
-            self.populations, self._expects, first=message.first, most_open=self.most_open,
-            by_hand=self.exchange.senders if self.exchange else (),
-        )  # fmt: skip
+        # Where there are transfers nearly every batch has some, and is decoded.
+        make = Columns if self.exchange else make_columns
+        self.columns = make(self.populations, self._expects, first=message.first, most_open=self.most_open)
         self.next_tick = self.columns.next_tick
         self._first_tick = message.first
         own_dram = {self.exchange.dram_name} if self.exchange else set[str]()

@@ -8,9 +8,9 @@ import numpy as np
 from models.compute.bound_calls import pointer
 
 SENDER = np.dtype([("next", "i8"), ("first", "i8"), ("sections", "i8")])
-"""Who sends batches here: the tick that is due, its first part, and how many it has, -1 for one whose batches are left to Python."""
+"""Who sends batches here: the tick that is due, its first part, and how many it has; -1 for who sends none."""
 PART = np.dtype([("population", "i8"), ("place", "i8"), ("values", "i8"), ("events", "i8")])
-"""A section of a sender's batch: its population (a row) and place, the values it has where that is dense, and its events so far."""
+"""A section of a sender's batch: its population (a row) and place, its values where that is dense, and its events so far."""
 POPULATION = np.dtype(
     [
         ("number", "i8"), ("dense", "i8"), ("item_bytes", "i8"), ("mask_bytes", "i8"), ("keys", "i8"), ("place", "i8"),
@@ -31,6 +31,5 @@ COLUMNS = np.dtype(
     ]
 )  # fmt: skip
 sender_at, part_at, population_at, open_at, answering_at, columns_at, long_at = (
-    pointer(kind)
-    for kind in (*map(numba.from_dtype, (SENDER, PART, POPULATION, OPEN, ANSWERING, COLUMNS)), numba.int64)
+    pointer(kind) for kind in (*map(numba.from_dtype, (SENDER, PART, POPULATION, OPEN, ANSWERING, COLUMNS)), numba.int64)
 )

@@ -7,7 +7,7 @@ to Python, and nothing is done.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +104,7 @@ def _take(block: int, message: int, number: int, size: int) -> int:
     for i in range(count):
         part = parts[sender.first + i]
         for field in range(codec.COLUMNS):
-            begins = field >= codec.KEYS and field <= codec.LEDGER  # noqa: SIM300 - compiled
+            begins = field >= codec.KEYS and field <= codec.LEDGER
             cells[part.place, field] = sections[i, field] + (column.used if begins else 0)
         part.events += _fits(part, populations[part.population], sections[i])
         missing[part.population] -= 1
@@ -179,14 +179,15 @@ def _join_column(block: int, slot: int, number: int, unused: int) -> int:  # noq
     columns = carray(columns_at(block), (1,))[0]
     column = carray(open_at(columns.open), (columns.ring,))[slot]
     population = carray(population_at(columns.population), (columns.populations,))[number]
-    cells = carray(long_at(column.cells), (columns.places, codec.COLUMNS))[population.place : population.place + population.places]
-    page = carray(bytes_at(column.page), (column.used,))
-    keys_bytes, values_bytes, ledger_bytes = 0, 0, 0
+    cells_at = column.cells + 8 * codec.COLUMNS * population.place
+    cells, page = carray(long_at(cells_at), (population.places, codec.COLUMNS)), carray(bytes_at(column.page), (column.used,))
+    keys_bytes, values_bytes, ledger_bytes, lanes_bytes = 0, 0, 0, cells[0, codec.LANES_BYTES]
     for i in range(population.places):
-        for field in (codec.FLAGS, codec.POSITION, codec.LANES_BYTES):
-            if cells[i, field] != cells[0, field]:
-                return _DISAGREE
-        for byte in range(cells[0, codec.LANES_BYTES]):
+        if cells[i, codec.FLAGS] != cells[0, codec.FLAGS] or cells[i, codec.POSITION] != cells[0, codec.POSITION]:
+            return _DISAGREE
+        if cells[i, codec.LANES_BYTES] != lanes_bytes:
+            return _DISAGREE
+        for byte in range(lanes_bytes):
             if page[cells[i, codec.LANES] + byte] != page[cells[0, codec.LANES] + byte]:
                 return _DISAGREE
         keys_bytes += cells[i, codec.KEYS_BYTES]
@@ -268,10 +269,9 @@ class CompiledColumns(Columns):
     """`Columns` that takes batches by their bytes."""
 
     def __init__(
-        self, populations: Mapping[int, Population], expects: Mapping[str, int], *, first: int, most_open: int,
-        by_hand: Container[str],
+        self, populations: Mapping[int, Population], expects: Mapping[str, int], *, first: int, most_open: int
     ) -> None:  # fmt: skip
-        super().__init__(populations, expects, first=first, most_open=most_open, by_hand=by_hand)
+        super().__init__(populations, expects, first=first, most_open=most_open)
         if most_open > _MOST_OPEN:
             raise ValueError(f"{most_open} ticks may be open; at most {_MOST_OPEN}")
         most_open = max(most_open, 0)
@@ -298,7 +298,7 @@ class CompiledColumns(Columns):
         at = 0
         for name, own in owned.items():
             sender = self._senders[self._numbers[name]]
-            sender["first"], sender["sections"] = at, len(own) if own and name not in by_hand else _EMPTY
+            sender["first"], sender["sections"] = at, len(own) if own else _EMPTY
             for row, place, values in own:
                 self._parts[at]["population"], self._parts[at]["place"], self._parts[at]["values"] = row, place, values
                 self._part_of[self._own[row].number, name] = at
@@ -435,8 +435,8 @@ class CompiledColumns(Columns):
         return [self._own[row].number for row in self._full[: self._filled].tolist()]
 
     def answers(self, endpoints: Sequence[Answering], raw: bytes) -> Iterator[tuple[str, int, bytes]]:
-        """Have endpoints answer a bundle, and take the batches that they answer by; yield what is left to do: (who, how many columns
-        are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
+        """Have endpoints answer a bundle, and take the batches that they answer by; yield what is left to do: (who, how many
+        columns are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
         """
         group, state = self._group(endpoints), self._state[0]
         if group is None:

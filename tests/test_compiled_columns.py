@@ -64,11 +64,12 @@ def said(links, sent):
 
 def wrong(batch):
     """Batches that differ from this one in one thing."""
-    tick, sections, transfers = batch
+    tick, sections, _ = batch
     first, *rest = sections
     changed = [
-        first._replace(flags=0), first._replace(flags=p.VALID | p.FRESH), first._replace(position=7), first._replace(lanes=b"\1\0\0"),
-        first._replace(lanes=b"\1"), first._replace(keys=first.keys + b"\x7f\0\0\0", values=first.values + bytes(4)),
+        first._replace(flags=0), first._replace(flags=p.VALID | p.FRESH), first._replace(position=7),
+        first._replace(lanes=b"\1\0\0"), first._replace(lanes=b"\1"),
+        first._replace(keys=first.keys + b"\x7f\0\0\0", values=first.values + bytes(4)),
         first._replace(keys=first.keys + b"\xff\xff\xff\xff", values=first.values + bytes(4)), first._replace(values=b""),
         first._replace(population=9), first._replace(population=2), first._replace(ledger=b""),
     ]  # fmt: skip
@@ -127,7 +128,7 @@ def test_keys_are_sorted_whatever_their_size_and_pages_grow(units):
 
 
 def test_the_tick_that_is_due_is_the_same_to_whoever_asks():
-    plain, compiled = (columns({}, {A: 0, p.HOST: 0}, first=3, most_open=1, by_hand=()).next_tick for columns in BOTH)
+    plain, compiled = (columns({}, {A: 0, p.HOST: 0}, first=3, most_open=1).next_tick for columns in BOTH)
     plain[A] = compiled[A] = 4
     assert dict(compiled) == dict(plain) == {A: 4, p.HOST: 3}
     assert list(compiled) == list(plain)

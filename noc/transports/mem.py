@@ -33,13 +33,15 @@ class MemNetwork:
     """All endpoints of a run, and the bytes between them.
 
     With `shuffle_seed` None, it delivers in the order of sending; with a number it picks the next pair of endpoints at random.
-    With `faults`, routers and PEs are attached with their links (`LinkedCore`), which are bad. `together`: as above; else each message
-    passes `post`.
+    With `faults`, routers and PEs are attached with their links (`LinkedCore`), which are bad. `together`: as above; else each
+    message passes `post`.
     """
 
     def __init__(self, shuffle_seed: int | None = None, faults: LinkFaults | None = None, *, together: bool = False) -> None:
         self._together = together
-        self._bundles = deque[tuple[str, tuple[str, ...], bytes]]()  # of routers, to PEs that answer bytes, where they do so together
+        self._bundles = deque[
+            tuple[str, tuple[str, ...], bytes]
+        ]()  # of routers, to PEs that answer bytes, where they do so together
         self._takers: set[str] = set()  # who takes the bytes of a batch as they come (`ChipRouter.handle_batch`)
         self._cores: dict[str, Core] = {}
         self._links: dict[str, LinkedCore] = {}
@@ -114,7 +116,7 @@ class MemNetwork:
                 continue
             core: Any = self._cores[destination]
             if destination in self._by_bytes and (answered := core.answer_bytes(raw)) is not None:
-                self.post(destination, answered)  # as a PE's process does it, without a message in between
+                self.post(destination, [((sender,), answered)])  # as a PE's process does it, without a message in between
                 continue
             if destination in self._takers and (taken := core.handle_batch(sender, raw, is_sealed=False)) is not None:
                 self.post(destination, taken)
