@@ -9,22 +9,13 @@ where they lie may stand in (`pe/compiled_columns.py`): it takes what is exactly
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from noc.packet import Section
 from noc.streams import Population, beyond_error, check_agreement
 
 NOT_TAKEN, UNOPENED = -1, -2
 """Instead of a number of full columns: the bytes are not the batch that is due, or the first of a tick; nothing was done."""
-
-
-class Answering(Protocol):
-    """An endpoint of this process that answers the bytes of a bundle by those of a batch (`pe/core.py`)."""
-
-    name: str
-
-    def answer_bytes(self, raw: bytes) -> bytes | None:
-        """Return the bytes of the batch that answers those of the bundle that is due; None, and nothing is done, for others."""
 
 
 class Columns:
@@ -82,13 +73,13 @@ class Columns:
         """The populations whose columns were filled by what was taken last."""
         return ()
 
-    def answers(self, endpoints: Sequence[Answering], raw: bytes) -> Iterator[tuple[str, int, bytes]]:
-        """Have endpoints answer a bundle, and take the batches that they answer by; yield what is left to do: (who, how many
-        columns are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
+    def answers(self, names: tuple[str, ...], endpoints: Mapping[str, Any], raw: bytes) -> Iterator[tuple[str, int, bytes]]:
+        """Have endpoints of these names answer a bundle, and take the batches that they answer by; yield what is left to do: (who,
+        how many columns are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
         """
-        for endpoint in endpoints:
-            answer = endpoint.answer_bytes(raw)
-            yield endpoint.name, NOT_TAKEN, b"" if answer is None else answer
+        for name in names:
+            answer: bytes | None = endpoints[name].answer_bytes(raw)
+            yield name, NOT_TAKEN, b"" if answer is None else answer
 
 
 MakeColumns: TypeAlias = type[Columns]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from noc import packet
-from noc.columns import Answering, Columns, MakeColumns
+from noc.columns import Columns, MakeColumns
 from noc.exchange import ExchangeError
 from noc.link_counts import LinkCounts
 from noc.packet import (
@@ -118,13 +119,15 @@ class ChipRouter:
             return self._fault(str(error))
         return out if out is None or not self._is_asked else out + self._answers(self._join)
 
-    def have_answered(self, endpoints: Sequence[Answering], raw: bytes) -> tuple[Outgoing, list[str]]:
-        """Have endpoints of this process answer the bytes of a bundle, and take their batches, without a message in between; return
-        what goes out because of it, and who has not answered: nothing was done there.
+    def have_answered(self, names: tuple[str, ...], endpoints: Mapping[str, Any], raw: bytes) -> tuple[Outgoing, Sequence[str]]:
+        """Have endpoints of this process, by name, answer a bundle (`Pe.answer_bytes`), and take their batches at once; return what
+        goes out because of it, and who has not answered: nothing was done there.
         """
+        if self._join is None:
+            return [], names
         out: Outgoing = []
-        silent = []
-        for name, taken, batch in self._join.columns.answers(endpoints, raw) if self._join else ():
+        silent: list[str] = []
+        for name, taken, batch in self._join.columns.answers(names, endpoints, raw):
             if taken > 0:
                 out += self._filled(self._join, name)
             elif batch:
@@ -132,7 +135,7 @@ class ChipRouter:
                 out += self.handle(name, decode(batch)) if answered is None else answered
             else:
                 silent.append(name)
-        return out, silent if self._join else [endpoint.name for endpoint in endpoints]
+        return out, silent
 
     def _filled(self, join: Join, sender: str) -> Outgoing:
         try:

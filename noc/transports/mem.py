@@ -133,7 +133,7 @@ class MemNetwork:
     def _answer(self, router: str, names: tuple[str, ...], raw: bytes) -> None:
         """Let PEs hear what their router says, and it their answers; what is not answered at once goes the usual way."""
         core: Any = self._cores[router]
-        out, silent = core.have_answered([self._cores[name] for name in names], raw)
+        out, silent = core.have_answered(names, self._cores, raw)
         for name in silent:
             self._put(router, name, raw)
         self.post(router, out)
