@@ -27,6 +27,7 @@ def cluster(tmp_path_factory):
         yield started
 
 
+@pytest.mark.slow
 def test_a_process_and_an_agent_that_die_are_named_and_replaced_with_the_same_answer(run, cluster, reference):
     victims = ["PE(1,1,0)@1", "agent"]
 
