@@ -322,9 +322,10 @@ def test_whoever_ends_with_the_fork_server_is_not_blamed(code):
     group = ProcessGroup()
     group._children["host"] = SimpleNamespace(exit_code=lambda within_s: code)
     group.fork_server_end = lambda within_s=0.0: "SIGKILL"
-    assert group.describe_end("host") == ""
+    assert group.end_of("host") == ("the fork server", "SIGKILL")
     group.fork_server_end = lambda within_s=0.0: ""
-    assert group.describe_end("host") != ""
+    who, how = group.end_of("host")
+    assert (who, bool(how)) == ("host", True)
 
 
 def test_no_other_fork_server_takes_the_place_of_one_on_its_way_out():

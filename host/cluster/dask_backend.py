@@ -19,6 +19,7 @@ from host.errors import Exit, HostError
 from host.mapping.chip_blocks import deal_chips
 from host.options import RunOptions
 from host.processes.backend import Backend, LaunchPlan
+from host.processes.process_group import FORK_SERVER
 from host.provenance import content_sha256
 from host.run.content_store import ContentStore
 from models.families import VARIABLE, user_folders
@@ -245,7 +246,10 @@ class DaskBackend(Backend):
                 machine.pe_uss_bytes = record["pe_uss_bytes"] or machine.pe_uss_bytes
             case "traffic":
                 machine.traffic[record["name"]] = {"bytes": record["bytes"], "refused": record["refused"]}
-            case "died" | "cut":
+            case "died":
+                name = f"{FORK_SERVER} of {machine.title}" if record["name"] == FORK_SERVER else record["name"]
+                self._records.append({**record, "name": name})
+            case "cut":
                 self._records.append(record)
             case "refused":
                 problem = f"{machine.title}: {record['text']}"

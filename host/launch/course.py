@@ -15,11 +15,12 @@ from host.errors import Exit, HostError
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.obituary import Blame, blame_stopped, describe_death
 from host.launch.outcome import Outcome, judged
-from host.launch.restarts import FORK_SERVER, LAUNCHER, MACHINE, Restarts
+from host.launch.restarts import LAUNCHER, MACHINE, Restarts
 from host.launch.run_processes import RunProcesses
 from host.options import RunOptions
 from host.processes.backend import Backend
 from host.processes.kernel_view import StandstillClock
+from host.processes.process_group import FORK_SERVER
 from host.run.clock import Clock
 from noc.packet import HOST
 
