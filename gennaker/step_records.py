@@ -10,7 +10,8 @@ import numpy as np
 from gennaker.costs import Cost, cost_of
 from gennaker.temporary_folder import TemporaryFolder
 from host.cost.ledger import RunLedger
-from host.cost.price import Pricing, terms_of
+from host.cost.pricing import Pricing
+from host.cost.terms import terms_of
 from host.mapping.placement import Placement
 from host.run.event_hash import EventStream
 from host.run.recorder import Recorder

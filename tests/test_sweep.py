@@ -14,7 +14,8 @@ from matplotlib.colors import to_rgb
 from host.cli import main
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.ledger_file import load_ledger
-from host.cost.price import price, price_block
+from host.cost.price import price
+from host.cost.priced import price_block
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell

@@ -22,7 +22,9 @@ from host.cost.ledger import RunLedger
 from host.cost.ledger_file import open_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
-from host.cost.price import Priced, chip_for, price, price_block
+from host.cost.price import price
+from host.cost.priced import Priced, price_block
+from host.cost.terms import chip_for
 from host.cost.what_if import PricingTerms
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips

@@ -52,7 +52,7 @@ class Constant:
     """One constant; `low` and `high` bound it where it is uncertain, and `at_end` says why a value lies on an end of its band.
 
     `words` say in plain English what it is; needed where there is a band.
-    `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/price.py`): "links" where anything crosses links
+    `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/terms.py`): "links" where anything crosses links
     between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added", "traces", "scheduled"; one of them is enough, and
     a constant with none is always in use. `of_power`: it changes power alone, no time.
     """

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
-from host.cost.price import Pricing, Terms, Totals, facts_of
+from host.cost.pricing import Pricing, Totals
+from host.cost.terms import Terms, facts_of
 from host.cost.uncertain import Uncertain, uncertain, with_value
 from noc.chip import ChipSpec
 
