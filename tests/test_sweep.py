@@ -407,6 +407,18 @@ def test_ticks_of_a_logarithmic_axis_are_the_numbers_that_were_run(axes_of):
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4"]
 
 
+@pytest.mark.parametrize(
+    ("ends", "ticks"),
+    [((1, 60), "1 2 5 10 20 50"), ((0.02, 300), "0.1 1 10 100"), ((1e4, 2e11), "10,000 100,000 1 M 10 M 100 M 1 G 10 G 100 G")],
+)
+def test_ticks_between_few_and_many_powers_of_ten_are_numbers_never_powers(axes_of, ends, ticks):
+    axes = axes_of({"csr": sweep_plots.Curve([*zip(range(30), [ends[0]] * 15 + [ends[1]] * 15, strict=True)])}, log=("y",))
+    axes.set_ylim(*ends)
+    axes.figure.canvas.draw()
+    labels = [label.get_text() for label, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True) if ends[0] <= at <= ends[1]]
+    assert " ".join(labels) == ticks
+
+
 def test_a_band_needs_both_ends_of_every_point(tmp_path):
     text = "[grid]\npes = [1, 2]\n[[plot]]\nx = 'pes'\ny = 'token_ms'\n"
     (plot,) = read(written(tmp_path, text), columns_of, DEFAULT).plots
