@@ -415,7 +415,9 @@ def test_ticks_between_few_and_many_powers_of_ten_are_numbers_never_powers(axes_
     axes = axes_of({"csr": sweep_plots.Curve([*zip(range(30), [ends[0]] * 15 + [ends[1]] * 15, strict=True)])}, log=("y",))
     axes.set_ylim(*ends)
     axes.figure.canvas.draw()
-    labels = [label.get_text() for label, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True) if ends[0] <= at <= ends[1]]
+    labels = [
+        label.get_text() for label, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True) if ends[0] <= at <= ends[1]
+    ]
     assert " ".join(labels) == ticks
 
 

@@ -119,8 +119,8 @@ def run(flags: Mapping[str, Any]) -> int:
 
 def _price_program(title: str, works: Sequence[LayerWork], costs: Path | None, flags: Mapping[str, Any]) -> int:
     """Print what a scheduled network would cost; HostError for flags that are of recorded runs."""
-    if given := [name for name in ("machines", "what_if", "tornado") if flags.get(name)]:
-        raise HostError(f"--{given[0].replace('_', '-')}: is of recorded runs; a DNN is priced without one")
+    if beside := [name for name in ("machines", "what_if", "tornado") if flags.get(name)]:
+        raise HostError(f"--{beside[0].replace('_', '-')}: is of recorded runs; a DNN is priced without one")
     RunOptions(**{"chips": flags["chips"]} if flags["chips"] is not None else {}).check()
     is_file = flags["chip"] is not None and Path(flags["chip"]).suffix == ".toml"
     terms = terms_of(

@@ -236,9 +236,9 @@ def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, s
     preset: str | None = None
     facts: dict[str, float] = {}
     for text in texts:
-        name, given, value = text.partition("=")
+        name, equals, value = text.partition("=")
         what = f"--set {_plain(text)}"
-        if not given:
+        if not equals:
             raise HostError(f"{what}: needs NAME=VALUE")
         if name == "clock":
             if value not in CLOCKS:
