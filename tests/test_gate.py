@@ -11,7 +11,8 @@ from host.commands.paper import price_unrun
 from host.cost.beside import early_ports, groups_of
 from host.cost.ledger_file import load_ledger
 from host.cost.ledger_writer import save_ledger
-from host.cost.price import price_at, price_positions, terms_of
+from host.cost.price import price_at, price_positions
+from host.cost.terms import terms_of
 from host.errors import HostError
 from host.mapping.even_phases import deal_evenly
 from host.mapping.placement import place

@@ -14,7 +14,8 @@ from matplotlib.colors import to_rgb
 from host.cli import main
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.ledger_file import load_ledger
-from host.cost.price import price, price_block
+from host.cost.price import price
+from host.cost.priced import price_block
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell
@@ -404,6 +405,20 @@ def test_an_ideal_line_begins_at_the_first_point_and_says_what_it_is(axes_of, id
 def test_ticks_of_a_logarithmic_axis_are_the_numbers_that_were_run(axes_of):
     axes = axes_of({"csr": CURVE}, log=("x", "y"))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "ticks"),
+    [((1, 60), "1 2 5 10 20 50"), ((0.02, 300), "0.1 1 10 100"), ((1e4, 2e11), "10,000 100,000 1 M 10 M 100 M 1 G 10 G 100 G")],
+)
+def test_ticks_between_few_and_many_powers_of_ten_are_numbers_never_powers(axes_of, ends, ticks):
+    axes = axes_of({"csr": sweep_plots.Curve([*zip(range(30), [ends[0]] * 15 + [ends[1]] * 15, strict=True)])}, log=("y",))
+    axes.set_ylim(*ends)
+    axes.figure.canvas.draw()
+    labels = [
+        label.get_text() for label, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True) if ends[0] <= at <= ends[1]
+    ]
+    assert " ".join(labels) == ticks
 
 
 def test_a_band_needs_both_ends_of_every_point(tmp_path):

@@ -13,8 +13,9 @@ import pytest
 from host.cli import main
 from host.cost import twins
 from host.cost.cost_table import CHIP_NUMBERS, apply_settings, load_table
-from host.cost.price import facts_of, price
+from host.cost.price import price
 from host.cost.sensitivity import sensitivities
+from host.cost.terms import facts_of
 from host.cost.tornado import MEASURES, tornado
 from host.cost.uncertain import sentences_on_ends, uncertain, with_value
 from host.show.uncertainty import format_change, format_tornado, sensitivity_rows

@@ -78,7 +78,7 @@ def count() -> dict[str, Entry]:
     return {**_of_loops(kernels.counted()), **neuron_counts, **_of_convolutions(), **_of_operators(operators.counted())}
 
 
-def kept() -> dict[str, Entry]:
+def read_counts() -> dict[str, Entry]:
     """Return the counts that are kept, by constant."""
     return dict(tomllib.loads(FILE.read_text(encoding="utf-8"))["counts"])
 
@@ -202,7 +202,7 @@ def _of_operators(costs: Mapping[str, Mapping[str, Cost]]) -> dict[str, Entry]:
 
 def differences(counts: Mapping[str, Entry]) -> list[str]:
     """Return a line for each count that is not the one kept."""
-    before = kept()
+    before = read_counts()
     return [
         f"{name}: counted {counts.get(name)}, kept {before.get(name)}"
         for name in {**before, **counts}

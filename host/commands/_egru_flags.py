@@ -29,17 +29,17 @@ def add_egru_flags(parser: Any) -> None:
 
 def take_egru_flags(flags: dict[str, Any]) -> dict[str, str]:
     """Take the flags out of a command's: those that were given; HostError for bits that cannot be."""
-    given = {name: value for name in NAMES if (value := flags.pop(name)) is not None}
-    for name, value in given.items():
+    of_egru = {name: value for name in NAMES if (value := flags.pop(name)) is not None}
+    for name, value in of_egru.items():
         if value not in _BITS:
             raise HostError(f"--{name} {value}: needs {' or '.join(_BITS)}")
-    return given
+    return of_egru
 
 
-def refuse_egru_flags(given: Mapping[str, str], what: str) -> None:
+def refuse_egru_flags(of_egru: Mapping[str, str], what: str) -> None:
     """Raise HostError where something else is told how to quantise an EGRU."""
-    if given:
-        raise HostError(f"--{min(given)}: is for EGRUs; this is {what}")
+    if of_egru:
+        raise HostError(f"--{min(of_egru)}: is for EGRUs; this is {what}")
 
 
 def is_egru(model: Model) -> bool:
@@ -48,10 +48,10 @@ def is_egru(model: Model) -> bool:
     return all(network.populations[n].kernel.partition("_")[0] == "egru" for n in network.layers)
 
 
-def quantise_egru_model(model: Model, given: Mapping[str, str], shared: Mapping[str, Any]) -> tuple[Model, list[str]]:
+def quantise_egru_model(model: Model, of_egru: Mapping[str, str], shared: Mapping[str, Any]) -> tuple[Model, list[str]]:
     """Return the model with int8 weights and events and the lines of what was done; HostError or ModelError where it cannot be.
 
-    `given` are the flags of EGRUs alone, `shared` those that DNNs have too.
+    `of_egru` are the flags of EGRUs alone, `shared` those that DNNs have too.
     """
     from dataclasses import replace
 
@@ -68,7 +68,7 @@ def quantise_egru_model(model: Model, given: Mapping[str, str], shared: Mapping[
     if most is not None and not 1 <= most <= _MOST_SAMPLES:
         raise HostError(f"--samples {most}: needs 1 to {_MOST_SAMPLES:,}")
     egru.check_quantisable(model.network)
-    weight_bits, event_bits = (int(given.get(name, _BITS[0])) for name in NAMES)
+    weight_bits, event_bits = (int(of_egru.get(name, _BITS[0])) for name in NAMES)
     whole = scales == "pow2"
     samples = samples_of(model, Path(shared["calibrate"]) if "calibrate" in shared else None, most)
     (into,) = model.network.inputs

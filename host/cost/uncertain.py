@@ -37,7 +37,7 @@ class Uncertain:
 
 
 def uncertain(table: CostTable, chip: ChipSpec, facts: Iterable[str]) -> list[Uncertain]:
-    """Return what is uncertain of a price in which `facts` hold of the run (`facts_of` in `host/cost/price.py`)."""
+    """Return what is uncertain of a price in which `facts` hold of the run (`facts_of` in `host/cost/terms.py`)."""
     true = table.true(facts)
     constants = [
         Uncertain(

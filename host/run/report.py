@@ -9,7 +9,8 @@ from typing import Any
 from host.cost.cost_table import load_table
 from host.cost.ledger import RunLedger
 from host.cost.neurobench import neurobench_metrics
-from host.cost.price import price, price_block
+from host.cost.price import price
+from host.cost.priced import price_block
 from host.cost.what_if import PricingTerms
 from host.mapping.advice import fewer_pes
 from host.mapping.placement import Placement

@@ -66,6 +66,14 @@ def prefix_of(value: float) -> tuple[int, str]:
     return power, _PREFIXES[power]
 
 
+def format_tick(value: float) -> str:
+    """Return the number of a tick: `0.05`, `2,000`, and with an SI prefix from a million on and below a hundredth: `5 M`, `2 m`."""
+    if value == 0 or 0.01 <= abs(value) < 1e6:
+        return f"{value:,g}"
+    power, prefix = prefix_of(value)
+    return f"{value / 10.0**power:,g} {prefix}"
+
+
 def format_digits(number: float) -> str:
     """Return three digits of a number, trailing zeros too."""
     if number == 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 from host.cost.bottleneck import Bottleneck
 from host.cost.ledger import RunLedger
-from host.cost.price import Priced
+from host.cost.priced import Priced
 from host.cost.what_if import moved_bytes
 from host.show.quantities import format_change, format_quantity
 from host.show.status import unit_of

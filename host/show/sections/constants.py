@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from host.cost.cost_table import CostTable
-from host.cost.price import facts_of
+from host.cost.terms import facts_of
 from host.cost.uncertain import uncertain
 from host.show.blocks import Html, details, paragraph, table
 from host.show.content import Content

@@ -119,7 +119,7 @@ def _energy_j(layers: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> d
 
 @plots.styled
 def _roofline(layers: Sequence[Mapping[str, Any]], clock_hz: float, dram_bytes_per_s: float) -> canvas.Figure:
-    """Return a drawing of rates over intensities, both as powers of ten."""
+    """Return a drawing of rates over intensities, on logarithmic axes."""
     figure, axes = plots.new_figure(2.8, (0.8, 0.15, 0.5, 0.3))
     rows = [(one, one["macs"] or one.get("core_operations", 0)) for one in layers if one["dram_bytes"] and one["time_s"]]
     rows = [(one, done) for one, done in rows if done]
@@ -136,5 +136,7 @@ def _roofline(layers: Sequence[Mapping[str, Any]], clock_hz: float, dram_bytes_p
         drawn = axes.plot([across[place]], [rate], "o", color=colour, markerfacecolor=face)[0]
         figure.add_hints(drawn, [f"{one['layer']}: {rate / 1e9:.2f} G a second, {across[place]:.2f} a byte"])
     axes.set(xscale="log", yscale="log", xlabel="products or numbers a byte of DRAM", ylabel="a second")
+    canvas.number_ticks(axes.xaxis)
+    canvas.number_ticks(axes.yaxis)
     figure.legend(loc="upper left", ncols=2, handlelength=1.6, columnspacing=1.2, borderaxespad=0.1)
     return figure
