@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -234,9 +234,18 @@ def plan_image(
             f"{terms.workers} workers: at most {MOST_SHARING} hand on to each other; use fewer PEs", Exit.DOES_NOT_FIT
         )  # fmt: skip
     memory_bytes, reserve = sharing_worker.MEMORY_BYTES if shares else MEMORY_BYTES, tiles_at(2, 1024)
+
+    @cache
+    def ranked(kind: str, work: Work) -> Sequence[Tiling]:
+        return choose(kind, work, terms) if choose else fastest_first(work, terms.workers, terms, kind)
+
+    planned = list[ImageLayer]()
     while True:
+        # What fits a smaller room, too, is still the first of its tilings that does.
         planned = [
-            _plan_layer(number, one, network, places, shapes, terms, memory_bytes - reserve, constants, samples, choose)
+            planned[number]
+            if planned and planned[number].memory_bytes + reserve <= memory_bytes
+            else _plan_layer(number, one, network, places, shapes, terms, memory_bytes - reserve, constants, samples, ranked)
             for number, one in enumerate(operations)
         ]
         need = tiles_at(2, max(layer.block_bytes for layer in planned), settings.buffers)
@@ -265,17 +274,16 @@ def plan_image(
 def _plan_layer(
     number: int, operation: IntegerOperation, network: IntegerNetwork, places: Mapping[str, TensorPlace],
     shapes: Mapping[str, tuple[int, ...]], terms: LayerTerms, room: int, constants: Constants, samples: int,
-    choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None,
+    ranked: Callable[[str, Work], Sequence[Tiling]],
 ) -> ImageLayer:  # fmt: skip
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
-    given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
         operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]),
         inputs=[places[name] for name in operation.inputs], output=places[operation.output],
         overflow=network.overflow, samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
-    for tiling in given:
+    for tiling in ranked(operation.kind, work):
         if sum(tiling.fetched) + tiling.results > room:
             continue
         trial = replace(layer, tiling=_of_whole_rows(tiling, layer.output))

@@ -33,7 +33,7 @@ from models.dnn.model import DnnModel
 from models.dnn.tiles import Tiling, smallest
 from models.dnn.work import Work
 from models.network import Array, Network, Population, Projection, SparseRows
-from models.quantise.dnn import quantise_dnn
+from models.quantise.dnn import integer_network
 from models.quantise.dnn_calibration import sample_feeds
 from models.quantise.dnn_lower import DnnSettings
 from noc.machine import machine_of
@@ -119,7 +119,7 @@ def _quantised(options: Options, model: DnnModel, path: Path) -> IntegerNetwork:
     settings = DnnSettings(
         scales="pow2", rounding="even" if own else "half-up", overflow="saturate", per_channel=False, equalise=True
     )
-    return quantise_dnn(model.prepared, given, settings, f"--calibrate {options.calibrate}")[0]
+    return integer_network(model.prepared, given, settings, f"--calibrate {options.calibrate}")[0]
 
 
 def _plan(options: Options, network: IntegerNetwork, count: int) -> tuple[DnnImage, LayerTerms]:
