@@ -21,7 +21,7 @@ import numpy as np
 
 from host.cost.cost_table import CLOCK_FACTS, SCHEDULED, CostTable, apply_settings, load_table
 from host.cost.cycles import LINKS, SEND, TRANSFERS, WAIT, shard_cycles, stages_of
-from host.cost.ledger import Ledger, Part, RunLedger
+from host.cost.ledger import NIBBLES, Ledger, Part, RunLedger
 from host.cost.link_cost import idle_w, link_cost, link_use, links_block
 from host.cost.link_traffic import LinkLoads, LinkTraffic, machine_for
 from host.cost.moves import Moves, moves_of
@@ -332,6 +332,7 @@ def facts_of(run: RunLedger, linked: bool) -> list[str]:
     """Return what a run has that constants may be in use for (`Constant.used_when`); `linked`: anything crosses links."""
     facts = [*run.twins]
     facts += ["weights=int8"] if (run.ports["weight_bytes"] == 1).any() else []
+    facts += ["weights=int4"] if NIBBLES in run.ports else []
     facts += ["sums=added"] if run.ports["adds"].any() else []
     facts += ["traces"] if run.ports["trace"].any() else []
     facts += ["transfers"] if run.has_transfers else []
