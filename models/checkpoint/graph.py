@@ -3,7 +3,8 @@
 Tensors of layer l, the population of that number:
 
 - `layer{l}.{port}.{extents,columns,values}`: rows of a projection's weights; int64, uint16 (uint32 beyond 65,536 columns),
-  float32 or int8; or, where that is smaller, `layer{l}.{port}.dense` (rows, columns), float32, float16 or int8; or, of a
+  float32 or int8; or, where that is smaller, `layer{l}.{port}.dense` (rows, columns), float32, float16 or int8; of int4, uint8
+  that hold two weights each (of `dense` row by row: `models/nibbles.py`); or, of a
   convolution, `layer{l}.{port}.kernel` (`models/checkpoint/convolutions.py`). Where several projections share a port its name is
   followed by the number of the source and, behind an @, the delay: `layer3.input.1@2`
 - `layer{l}.{vector}`: of the type that the neuron model says
@@ -11,8 +12,8 @@ Tensors of layer l, the population of that number:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from reprlib import repr as short
 from typing import Any
 
@@ -26,6 +27,7 @@ from models.event_numbers import EVENT_SCALE
 from models.graph_check import check_network
 from models.kernels.egru import INPUT, RECURRENT
 from models.network import Array, ModelError, Network, Population, Projection, SparseRows, Weights, check_trace
+from models.nibbles import from_nibbles, nibble_bytes, to_nibbles
 from models.numerics import PAYLOADS, WEIGHTS
 
 MAX_UNITS = 1 << 24
@@ -37,6 +39,8 @@ _BESIDE = "beside"  # of a population that lies on the PEs of another
 _OPTIONAL = {_PEERS, _BESIDE}
 _PROJECTION = {"source", "port", "delay", "trace", "numeric"}
 _MAX_NAME = 80
+_DENSE = {"float32": ("float16", "float32"), "int8": ("int8",), "int4": ("uint8",)}
+_HALF = 0.5  # bytes of a weight of four bits
 
 
 @dataclass(frozen=True)
@@ -250,6 +254,8 @@ def _edge(who: str, kernel: str, about: dict[str, Any], populations: int) -> Edg
     if type(about["numeric"]) is not str or about["numeric"] not in WEIGHTS:
         raise ModelError(f"{who}: weights of {short(about['numeric'])}; needs one of {', '.join(WEIGHTS)}")
     facts = parse_kernel(who, about["convolution"]) if "convolution" in about else None
+    if facts and about["numeric"] == "int4":
+        raise ModelError(f"{who}: a convolution of int4; needs float32 or int8")
     return Edge(source, port, delay, float(trace), about["numeric"], facts)
 
 
@@ -273,10 +279,13 @@ def _stored(who: str, name: str, weights: Weights) -> dict[str, Array]:
         return stored_kernel(who, name, weights)
     rows = weights.to_rows()
     small = rows.values if rows.values.dtype == np.int8 else narrowed(rows.values)
-    if (2 + rows.values.itemsize) * rows.nonzeros > rows.shape[0] * rows.shape[1] * small.itemsize:
+    stored: Callable[[Array], Array] = to_nibbles if rows.four_bits else np.asarray
+    sparse_bytes, dense_bytes = (_HALF, _HALF) if rows.four_bits else (rows.values.itemsize, small.itemsize)
+    if (2 + sparse_bytes) * rows.nonzeros > rows.shape[0] * rows.shape[1] * dense_bytes:
         rows.check(f"{who}: {name}")
-        return {f"{name}.dense": rows.to_dense().astype(small.dtype)}
-    return {f"{name}.extents": rows.extents, f"{name}.columns": narrow(rows.columns, rows.shape[1]), f"{name}.values": rows.values}
+        return {f"{name}.dense": stored(rows.to_dense().astype(small.dtype))}
+    index = {f"{name}.extents": rows.extents, f"{name}.columns": narrow(rows.columns, rows.shape[1])}
+    return {**index, f"{name}.values": stored(rows.values)}
 
 
 def narrow(numbers: Array, below: int) -> Array:
@@ -297,11 +306,13 @@ def need(tensors: Tensors, graph: Graph) -> None:
                 need_kernel(tensors, head, edge.convolution, edge.numeric)
                 continue
             if tensors.has(f"{head}.dense"):
-                tensors.need(f"{head}.dense", shape, *(("int8",) if edge.numeric == "int8" else ("float16", "float32")))
+                stored = (shape[0], nibble_bytes(shape[1])) if edge.numeric == "int4" else shape
+                tensors.need(f"{head}.dense", stored, *_DENSE[edge.numeric])
                 continue
             tensors.need(f"{head}.extents", (shape[0] + 1,), "int64")
             nonzeros = tensors.need(f"{head}.columns", (None,), "uint16", "uint32")
-            tensors.need(f"{head}.values", nonzeros, edge.numeric)
+            stored = (nibble_bytes(nonzeros[0]),) if edge.numeric == "int4" else nonzeros
+            tensors.need(f"{head}.values", stored, np.dtype(WEIGHTS[edge.numeric]).name)
 
 
 def _shape(graph: Graph, node: Node, edge: Edge) -> tuple[int, int]:
@@ -345,13 +356,18 @@ def _weights(tensors: Tensors, graph: Graph, number: int, edge: Edge) -> Weights
     name = node.head(number, edge)
     if edge.convolution:
         return read_kernel(tensors, name, edge.convolution)
-    return _rows(tensors, name, _shape(graph, node, edge))
+    return _rows(tensors, name, _shape(graph, node, edge), four_bits=edge.numeric == "int4")
 
 
-def _rows(tensors: Tensors, name: str, shape: tuple[int, int]) -> SparseRows:
+def _rows(tensors: Tensors, name: str, shape: tuple[int, int], *, four_bits: bool) -> SparseRows:
     if tensors.has(f"{name}.dense"):
-        return SparseRows.from_dense(tensors.number(f"{name}.dense"))
+        if not four_bits:
+            return SparseRows.from_dense(tensors.number(f"{name}.dense"))
+        numbers = np.stack([from_nibbles(row, shape[1]) for row in tensors.read(f"{name}.dense")])
+        return replace(SparseRows.from_dense(numbers), four_bits=True)
     extents, columns, values = (tensors.read(f"{name}.{part}") for part in ("extents", "columns", "values"))
-    rows = SparseRows(shape, extents, columns.astype(np.uint32), values)
+    if four_bits:
+        values = from_nibbles(values, len(columns))
+    rows = SparseRows(shape, extents, columns.astype(np.uint32), values, four_bits)
     rows.check(f"{tensors.who}: {name}")
     return rows

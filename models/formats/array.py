@@ -3,7 +3,7 @@
 The array multiplies a vector of a byte for each source unit, one row for each lane, by a matrix (source units, rows) of which a
 step reads 16 bytes, so rows are filled up to a multiple of 16. It skips nothing. What the emulator computes are the same integer
 sums, and skips products with zeros. Weights or events that are no bytes, traces, and sources of several ticks a position are for
-the core: then it is `dense`.
+the core: then it is `dense`. The array takes bytes, so that weights of int4 are a byte each here.
 
 Effective MACs count weights that are not zero, as in every format; visited are the weights of each event, as in `dense`.
 """
@@ -17,6 +17,7 @@ from models.compute.mac_array import COLUMNS
 from models.compute.port import Port
 from models.formats import csr, dense
 from models.network import Array, Field, SparseRows
+from models.numerics import INTEGERS
 from models.shard import PortShape
 
 BYTES_ONLY = True
@@ -28,7 +29,7 @@ def _padded(rows: int) -> int:
 
 def on_array(shape: PortShape) -> bool:
     """Tell whether a port's product is the array's."""
-    return (shape.weight, shape.payload) == ("int8", "int8") and not shape.trace and shape.phases == 1
+    return shape.weight in INTEGERS and shape.payload == "int8" and not shape.trace and shape.phases == 1
 
 
 def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:

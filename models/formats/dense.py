@@ -23,23 +23,22 @@ from models.compute.bound_calls import (
     value_of,
 )
 from models.compute.lowpass import traced
+from models.compute.nibbles import weight_at
 from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
-from models.formats import trace_field
+from models.formats import stored_values, trace_field, values_field
 from models.network import Array, Field, SparseRows
-from models.numerics import WEIGHTS
 from models.shard import PortShape
 
 
-def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:  # noqa: ARG001 - the contract's arguments
-    """Return `values` (source units, rows)."""
-    return {"values": np.ascontiguousarray(weights.to_dense().T)}
+def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
+    """Return `values` (source units, rows); of int4 (source units, bytes)."""
+    return {"values": stored_values(np.ascontiguousarray(weights.to_dense().T), shape)}
 
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights of a port, zeros included."""
-    values = Field("values", (shape.source_units, shape.rows), WEIGHTS[shape.weight], "weights")
-    return [values, *([trace_field(shape)] if shape.trace else [])]
+    return [values_field(shape, shape.source_units, shape.rows), *([trace_field(shape)] if shape.trace else [])]
 
 
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
@@ -57,8 +56,8 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
 def _accumulate(
     values: NumberRows, sums: NumberRows, counts: WordRows, source_units: Number, keys: EventKeys, events: EventValues
 ) -> None:
-    rows = values.shape[1]
-    number, zero = sums.dtype.type, values.dtype.type(0)
+    rows = sums.shape[1]
+    number = sums.dtype.type
     for e, key in enumerate(keys):
         lane = np.int64(key) // source_units
         unit = np.int64(key) - lane * source_units
@@ -67,8 +66,9 @@ def _accumulate(
             continue
         macs = 0
         for row in range(rows):
-            sums[lane, row] += values[unit, row] * event
-            macs += values[unit, row] != zero
+            weight = weight_at(values[unit], row)
+            sums[lane, row] += weight * event
+            macs += weight != 0
         counts[lane, 0] += macs
         counts[lane, 1] += rows
 

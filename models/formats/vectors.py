@@ -7,7 +7,7 @@ up to 256 source units) that say which source unit each is of. The core gathers 
 multiplies that by the vectors: 16 accumulators a group, each read once for all lanes, up to four. It skips no unit that was silent.
 
 The emulator computes the same integer sums, and skips products with zeros. Weights or events that are no bytes, traces, and sources
-of several ticks a position are for the core: then it is `csr`.
+of several ticks a position are for the core: then it is `csr`. Weights of int4 are a byte each, as in `array`.
 """
 
 from collections.abc import Mapping
