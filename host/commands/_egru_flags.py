@@ -81,11 +81,11 @@ def quantise_egru_model(model: Model, of_egru: Mapping[str, str], shared: Mappin
             event_scales[n] = egru.fitted_scale(model.network.populations[n].name, values, event_bits, powers_of_two=whole)
     network, ports = egru.quantise_egru(
         model.network, input_scales=input_scales, event_scales=event_scales, weight_bits=weight_bits, event_bits=event_bits,
-        int8_cell="cell" in given, powers_of_two=whole,
+        int8_cell="cell" in of_egru, powers_of_two=whole,
     )  # fmt: skip
     names = {n: model.network.populations[n].name for n in (*input_scales, *event_scales)}
     facts = {
-        **({"cell": 8} if "cell" in given else {}),
+        **({"cell": 8} if "cell" in of_egru else {}),
         "weights": weight_bits, "events": event_bits, "scales": scales, "by": samples.words,
         "event_scales": {names[n]: scale for n, scale in {**input_scales, **event_scales}.items()},
     }  # fmt: skip
