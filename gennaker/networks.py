@@ -18,6 +18,7 @@ from noc.packet import HOST, Outgoing
 from noc.serve import post
 from noc.transport import Transport, TransportError
 from noc.wire import WireError, decode
+from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
 
 _POLL_S = 0.05
@@ -35,7 +36,7 @@ class NetworkHere:
         self._network = transport_named(transport).network(None)
         chip = MemoryChip(
             host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
-            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=self._network,
+            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=self._network, make_columns=CompiledColumns,
         )  # fmt: skip
         chip.boot_routers(run.begin(), run.settle)
         chip.boot_pes(run.settle)

@@ -138,11 +138,12 @@ def run_router(
     from noc.bad_links import BadTransport, LinkFaults
     from noc.router import ChipRouter
     from noc.router_links import RouterLinks
+    from pe.compiled_columns import CompiledColumns
 
     def delay(sender: str) -> None:
         time.sleep(slow.get(sender, slow.get("", 0.0)))
 
-    router = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None)
+    router = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None, CompiledColumns)
     core = RouterLinks(router, links, lingers=bad is not None)
     if bad is not None:
         transport = BadTransport(transport, LinkFaults._make(bad), name)

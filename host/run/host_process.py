@@ -44,6 +44,7 @@ from noc.serve import post
 from noc.transport import Transport
 from noc.wire import WireError, decode, unpack_status
 from pe.compile_ahead import compile_ahead
+from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
 from pe.link import PeLink
 
@@ -187,6 +188,7 @@ class HostLoop:
         chip = MemoryChip(
             host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
             pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network, link_pe=PeLink,
+            make_columns=CompiledColumns,
         )  # fmt: skip
 
         def after_each() -> Outgoing:
