@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from host.cost.sensitivity import Sensitivity
 from host.cost.tornado import Bar
 from host.cost.uncertain import Uncertain
+from host.show.quantities import format_constant
 from host.show.text_table import format_markdown, format_table
 
 _MEASURES = {"time_s": "time", "power_w": "power", "energy_j": "energy"}
@@ -15,7 +16,7 @@ _TEXT_WIDTH = 78
 
 def format_band(one: Uncertain) -> str:
     """Return a constant's value and band with its unit: `1 (0.86 to 1) cycle`."""
-    return f"{one.value:.3g} ({one.low:.3g} to {one.high:.3g}) {one.unit}"
+    return format_constant(one.value, (one.low, one.high), one.unit)
 
 
 def format_change(change: tuple[float, float]) -> str:
