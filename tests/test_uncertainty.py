@@ -17,9 +17,9 @@ from host.cost.price import price
 from host.cost.sensitivity import sensitivities
 from host.cost.terms import facts_of
 from host.cost.tornado import MEASURES, tornado
-from host.cost.uncertain import sentences_on_ends, uncertain, with_value
+from host.cost.uncertain import uncertain, with_value
 from host.show.quantities import format_constant
-from host.show.uncertainty import format_change, format_tornado, sensitivity_rows
+from host.show.uncertainty import format_change, format_tornado, sensitivity_rows, sentences_on_ends
 from noc.chip import load_chip
 from tests.tools.ledgers import paper_lm
 
@@ -105,7 +105,7 @@ def test_what_moves_nothing_is_in_no_bar(ledger):
 
 def test_reasons_are_given_for_values_on_an_end():
     told = sentences_on_ends(everything())
-    assert any(line.startswith("branch_refill_cycles 1, low end of 1 to 2: ") for line in told)
+    assert any(line.startswith("branch_refill_cycles 1 (1 to 2) cycle, at its low end: ") for line in told)
     assert all(len(line.split(": ")) == 2 and line.split(": ")[1] for line in told)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from host.cost.sensitivity import Sensitivity
 from host.cost.tornado import Bar
@@ -17,6 +17,15 @@ _TEXT_WIDTH = 78
 def format_band(one: Uncertain) -> str:
     """Return a constant's value and band with its unit: `1 (0.86 to 1) cycle`."""
     return format_constant(one.value, (one.low, one.high), one.unit)
+
+
+def sentences_on_ends(constants: Iterable[Uncertain]) -> list[str]:
+    """Return for each constant whose value lies on an end of its band one sentence that says why."""
+    return [
+        f"{one.name} {format_band(one)}, at its {'low' if one.value == one.low else 'high'} end: {one.at_end}"
+        for one in constants
+        if not one.inside
+    ]
 
 
 def format_change(change: tuple[float, float]) -> str:
