@@ -102,6 +102,11 @@ def test_points_cross_every_list_and_settings_are_told_apart(tmp_path):
     assert experiment.plots[0].series == ("format", "schedule", "branch_refill_cycles")
 
 
+@pytest.mark.parametrize(("base", "unit"), [("", "token"), ("workload = 'lm'", "token"), ("workload = 'dvs'", "frame")])
+def test_a_plot_calls_a_position_what_the_named_workload_does(tmp_path, base, unit):
+    assert read(written(tmp_path, f"[base]\n{base}\n[grid]\npes = [1, 2]\n"), columns_of, DEFAULT).unit == unit
+
+
 def test_lists_that_move_together_are_one_axis(tmp_path):
     text = (
         "[grid]\nformat = ['csr', 'packed']\n[[together]]\nchips = [1, 2, 4]\nhidden = [10, 14, 20]\n[[together]]\nseed = [1, 2]\n"
