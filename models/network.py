@@ -226,7 +226,8 @@ class Projection:
         h = trace * h + (1 - trace) * y
 
     in float32, 1 - trace too, rounded after each product and after the sum (`models/compute/lowpass.py`). The receiving port keeps
-    it; what travels are the events. It begins at zero, and again wherever a segment begins.
+    it; what travels are the events. It begins at zero, and again wherever a segment begins. Of int8 events it is a trace of their
+    numbers, and the port hears the whole number that is nearest to 2**`trace_shift` times it, at most 127 either side.
     """
 
     source: int
@@ -234,6 +235,7 @@ class Projection:
     weights: Weights
     trace: float = 0.0
     delay: int = 0
+    trace_shift: int = 0
     summed_as: tuple[int, int] | None = None  # of an input that is fed late: the source and delay that it stands for
 
     @property

@@ -11,13 +11,16 @@ from host.cli import main
 from host.commands import _outlook
 from host.cost.formats.array import product_cycles
 from host.cost.mac_array import matmul_cycles
+from host.cost.price import price_positions, terms_of
 from host.errors import HostError
 from host.launch.in_process import run_here
+from host.run.offline import record
 from host.workloads.dvs import outlook as dvs_outlook
 from host.workloads.lm import outlook as lm_outlook
 from host.workloads.lm.options import Options
 from host.workloads.lm.outlook import perplexity_on_test
 from host.workloads.outlook_row import OutlookRow
+from host.workloads.registry import prepare
 from models.checkpoint import Model, load, save
 from models.checkpoint.deflated import deflate, inflated
 from models.checkpoint.graph import graph_of, network_of, tensors_of
@@ -163,6 +166,68 @@ def test_a_batch_with_cell_states_of_a_byte_has_the_events_of_its_sequences_alon
     assert two["verify"]["difference"] is None
 
 
+def with_trace(network: Network, decay: float = 0.8) -> Network:
+    """A network whose second layer hears the trace of the first."""
+    layer = network.populations[2]
+    heard = tuple(replace(p, trace=decay if p.port == "input" else 0.0) for p in layer.projections)
+    return replace(network, populations=(*network.populations[:2], replace(layer, projections=heard), *network.populations[3:]))
+
+
+def test_layers_that_hear_traces_have_the_plain_references_events_in_every_format_and_on_the_array(tmp_path):
+    """Shifts are what is heard best of the samples; four bits of weights and the checkpoint on the way."""
+    model = Model(with_trace(NETWORK), seeded_embedding(WORDS, UNITS, seed=3), np.zeros(WORDS, np.float32), ("<unk>", "<eos>", *(
+        f"w{n}" for n in range(WORDS - 2))), 7)  # fmt: skip
+    source, target = tmp_path / "traced.safetensors", tmp_path / "int8.safetensors"
+    save(source, model)
+    (tmp_path / "text.txt").write_text(" ".join(f"w{n * 7 % 58}" for n in range(60)), encoding="utf-8")
+    flags = ["--weights", "4", "--calibrate", str(tmp_path / "text.txt"), "--samples", "20"]
+    assert main(["quantise", str(source), str(target), *flags]) == 0
+    heard = load(target).network.populations[2].projections_to("input")[0]
+    assert 0 < heard.trace_shift <= 7
+    reports = [
+        report_of(target, tmp_path, format="csr", verify=True),
+        report_of(target, tmp_path, format="packed", pes=3),
+        report_of(target, tmp_path, format="dense", pes=7, mapping="balanced"),
+        report_of(target, tmp_path, format="array", pes=6, batch=1),
+        report_of(target, tmp_path, format="vectors", pes=4, chips=2),
+    ]
+    assert reports[0]["verify"]["difference"] is None
+    assert len({report["events"]["sha256"] for report in reports}) == 1
+    plain, traced = report_of(source, tmp_path), reports[0]
+    assert traced["result"]["perplexity"] == pytest.approx(plain["result"]["perplexity"], rel=0.02)
+    batch = report_of(target, tmp_path, format="array", batch=2, tokens=20, verify=True)
+    assert batch["verify"]["difference"] is None
+
+
+def test_the_price_of_a_trace_of_numbers_is_what_the_table_says(tmp_path):
+    """Offline as from a run: its upkeep, and a number made of each element; what is heard are the numbers that are not zero."""
+    network, _ = quantise_egru(with_trace(NETWORK), **SCALES, trace_shifts={2: 2})
+    model = Model(network, seeded_embedding(WORDS, UNITS, seed=3), np.zeros(WORDS, np.float32), (
+        "<unk>", "<eos>", *(f"w{n}" for n in range(WORDS - 2))), 7, embedding_scale=1 / 64)  # fmt: skip
+    source = tmp_path / "int8.safetensors"
+    save(source, replace(model, embedding=values_of(network.populations[0], numbers_of(network.populations[0], model.embedding))))
+    (tmp_path / "text.txt").write_text(" ".join(f"w{n * 7 % 58}" for n in range(60)), encoding="utf-8")
+    run = report_of(source, tmp_path, format="packed")
+    job = prepare(Options(checkpoint=str(source), text=str(tmp_path / "text.txt"), tokens=25, pes=5, format="packed"))
+    ledger = record(job.placement, job.source, job.readout).ledger(job.placement)
+    priced = price_positions(ledger, *terms_of(ledger, ()))
+    assert run["modelled"]["time_s"] == pytest.approx(priced.time_s)
+    more = price_positions(ledger, *terms_of(ledger, ("trace_number_cycles=115",)))
+    elements = 25 * 24  # of the trace that each PE of the second layer keeps
+    busiest = 100 * elements / 150e6
+    assert more.time_s - priced.time_s == pytest.approx(busiest, rel=0.05)
+
+
+@pytest.mark.parametrize(("shift", "trace"), [(8, 0.5), (-1, 0.5), (1, 0.0)])
+def test_a_trace_that_is_heard_too_far_to_the_left_is_refused(shift, trace):
+    network, _ = quantise_egru(with_trace(NETWORK, trace), **SCALES)
+    layer = network.populations[2]
+    heard = tuple(replace(p, trace_shift=shift if p.port == "input" else 0) for p in layer.projections)
+    populations = (*network.populations[:2], replace(layer, projections=heard), *network.populations[3:])
+    with pytest.raises(ModelError, match=f"egru1 to egru2: a trace {shift} bits to the left; needs 0 to {7 if trace else 0}"):
+        check_network(replace(network, populations=populations))
+
+
 @pytest.mark.parametrize("density", [0.1, 1.0])
 def test_weights_of_four_bits_come_back_from_half_as_many_bytes(density):
     """Of sparse layers, and of those whose rows are stored whole."""
@@ -184,12 +249,13 @@ def test_weights_of_four_bits_that_are_larger_are_refused():
         replace(SparseRows.from_dense(np.array([[-9, 3]], np.int8)), four_bits=True).check("it")
 
 
+@pytest.mark.parametrize("name", ["cell_scale", "event_scale"])
 @pytest.mark.parametrize("scale", [0.0, np.nan, 2.0])
-def test_a_scale_of_cell_states_that_cannot_be_is_refused(scale):
+def test_a_scale_of_cell_states_or_events_that_cannot_be_is_refused(name, scale):
     network, _ = quantise_egru(NETWORK, **SCALES, int8_cell=True)
     populations = list(network.populations)
-    populations[2] = replace(populations[2], params={**populations[2].params, "cell_scale": scale})
-    with pytest.raises(ModelError, match=r"egru2: cell_scale .*; needs a number above 0, at most 1"):
+    populations[2] = replace(populations[2], params={**populations[2].params, name: scale})
+    with pytest.raises(ModelError, match=rf"egru2: {name} .*; needs a number above 0, at most 1"):
         check_network(replace(network, populations=tuple(populations)))
 
 

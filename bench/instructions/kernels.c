@@ -210,6 +210,39 @@ LOOP void trace_event(uint32_t events, float rest, const uint32_t *keys, const f
         trace[keys[e]] += rest * heard[e];
 }
 
+/* ---- the same of events of a byte, and the numbers that integer weights multiply */
+LOOP void int8_trace_element(uint32_t width, float decay, float rest, const int8_t *y, float *trace)
+{
+    for (uint32_t i = 0; i < width; i++)
+        trace[i] = decay * trace[i] + rest * y[i];
+}
+
+LOOP void int8_trace_event(uint32_t events, float rest, const uint32_t *keys, const int8_t *heard, float *trace)
+{
+    for (uint32_t e = 0; e < events; e++)
+        trace[keys[e]] += rest * heard[e];
+}
+
+static inline int32_t nearest(float x)
+{
+    int32_t whole;
+    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(x) : "t"(x));
+    __builtin_memcpy(&whole, &x, 4);
+    return whole;
+}
+
+LOOP void trace_number(uint32_t width, float gain, const float *trace, int8_t *numbers)
+{
+    for (uint32_t i = 0; i < width; i++) {
+        int32_t number = nearest(trace[i] * gain);
+        if (number > 127)
+            number = 127;
+        if (number < -127)
+            number = -127;
+        numbers[i] = number;
+    }
+}
+
 /* ---- the step of an EGRU: with newlib's exponentials, or, with UNIT, with the chip's, whose registers are made up */
 #ifdef UNIT
 struct exponential { volatile float argument, result; };
@@ -251,14 +284,6 @@ LOOP uint32_t egru(uint32_t n, struct egru *units, uint32_t *keys, float *values
 
 /* ---- the same on sums of int8 weights and events, with a scale a row, and an event of one byte */
 struct egru_int8 { int32_t x[3], h[3]; float sx[3], sh[3], bx[3], bh[3], c, threshold; uint32_t key; };
-
-static inline int32_t nearest(float x)
-{
-    int32_t whole;
-    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(x) : "t"(x));
-    __builtin_memcpy(&whole, &x, 4);
-    return whole;
-}
 
 LOOP uint32_t egru_int8(uint32_t n, float numbers, struct egru_int8 *units, uint32_t *keys, int8_t *values)
 {

@@ -140,12 +140,17 @@ def packed(program: Compiled, name: str, bits: int) -> Iterator[Case]:
                 yield {"weight": int(sizes[keys].sum()), "event": events}, run
 
 
-def elementwise(program: Compiled, name: str, check: Callable[..., Any], *scalars: float, keyed: bool = False) -> Iterator[Case]:
-    """Yield runs over elements; `check(arrays before, scalars)` is the last array as it should be."""
+def elementwise(
+    program: Compiled, name: str, check: Callable[..., Any], *scalars: float, keyed: bool = False, types: tuple[str, ...] = ()
+) -> Iterator[Case]:
+    """Yield runs over elements; `check(arrays before, scalars)` is the last array as it should be. Arrays have `types`, or are
+    float32.
+    """
     rng = np.random.default_rng(5)
     for count in (16, 64, 200):
         arrays = [rng.permutation(count).astype("<u4")] if keyed else []
-        arrays += [rng.normal(size=count).astype("<f4") for _ in range(1 if name == "trace_decay" else 2)]
+        for kind in types or ["<f4"] * (1 if name == "trace_decay" else 2):
+            arrays.append((rng.normal(size=count) * (1 if kind == "<f4" else 40)).astype(kind))
         run, after = program.call(name, count, *scalars, *arrays)
         _close(after[-1], check(*arrays, *scalars))
         yield {"element": count}, run
@@ -270,6 +275,13 @@ def counted() -> dict[str, dict[str, Cost]]:
         "trace_element": elementwise(apart, "trace_element", lambda y, h, decay, rest: decay * h + rest * y, 0.9, 0.1),
         "trace_decay": elementwise(apart, "trace_decay", lambda h, decay: decay * h, 0.9),
         "trace_event": elementwise(apart, "trace_event", _heard, 0.1, keyed=True),
+        "int8_trace_element": elementwise(
+            apart, "int8_trace_element", lambda y, h, decay, rest: decay * h + rest * y, 0.9, 0.1, types=("i1", "<f4")
+        ),
+        "int8_trace_event": elementwise(apart, "int8_trace_event", _heard, 0.1, keyed=True, types=("i1", "<f4")),
+        "trace_number": elementwise(
+            apart, "trace_number", lambda h, _, gain: np.clip(np.rint(h * gain), -127, 127), 64.0, types=("<f4", "i1")
+        ),
     }
     for name in _UNITS:
         cases[name] = units(program, name, newlib=True)

@@ -76,12 +76,16 @@ def quantise_egru_model(model: Model, of_egru: Mapping[str, str], shared: Mappin
     who = model.network.populations[into].name
     input_scales = {into: egru.fitted_scale(who, samples.inputs, 8, powers_of_two=whole)}
     event_scales = {n: egru.layer_scale(event_bits, powers_of_two=whole) for n in model.network.layers}
-    for n, values in layer_values(model, samples).items():
+    sent, heard = layer_values(model, samples)
+    for n, values in sent.items() if "calibrate" in shared else ():
         if values.any():
             event_scales[n] = egru.fitted_scale(model.network.populations[n].name, values, event_bits, powers_of_two=whole)
+    sources = {n: p.source for n in model.network.layers for p in model.network.populations[n].projections if p.trace}
+    scale_of = {**input_scales, **event_scales}
+    shifts = {n: egru.fitted_shift(heard[n], scale_of[source]) for n, source in sources.items() if n in heard}
     network, ports = egru.quantise_egru(
         model.network, input_scales=input_scales, event_scales=event_scales, weight_bits=weight_bits, event_bits=event_bits,
-        int8_cell="cell" in of_egru, powers_of_two=whole,
+        trace_shifts=shifts, int8_cell="cell" in of_egru, powers_of_two=whole,
     )  # fmt: skip
     names = {n: model.network.populations[n].name for n in (*input_scales, *event_scales)}
     facts = {

@@ -28,7 +28,7 @@ from models.graph_check import check_network
 from models.kernels.egru import INPUT, RECURRENT
 from models.network import Array, ModelError, Network, Population, Projection, SparseRows, Weights, check_trace
 from models.nibbles import from_nibbles, nibble_bytes, to_nibbles
-from models.numerics import PAYLOADS, WEIGHTS
+from models.numerics import INTEGERS, PAYLOADS, WEIGHTS
 
 MAX_UNITS = 1 << 24
 KERNEL_VERSION = 5  # of the file: the first that may store kernels
@@ -38,6 +38,7 @@ _PEERS = "peers"  # of a population that has some
 _BESIDE = "beside"  # of a population that lies on the PEs of another
 _OPTIONAL = {_PEERS, _BESIDE}
 _PROJECTION = {"source", "port", "delay", "trace", "numeric"}
+_TRACE_SHIFT = "trace_shift"  # of a projection that hears a trace of int8 events
 _MAX_NAME = 80
 _DENSE = {"float32": ("float16", "float32"), "int8": ("int8",), "int4": ("uint8",)}
 _HALF = 0.5  # bytes of a weight of four bits
@@ -53,6 +54,7 @@ class Edge:
     trace: float = 0.0
     numeric: str = "float32"
     convolution: KernelFacts | None = None
+    trace_shift: int | None = None  # of a trace of numbers alone
 
     def to_json(self) -> dict[str, Any]:
         """Return the edge as the metadata have it; one that is no convolution says nothing of them."""
@@ -135,6 +137,7 @@ def _edge_of(projection: Projection) -> Edge:
     return Edge(
         projection.source, projection.port, projection.delay, float(projection.trace), weights.numeric,
         kernel_facts(weights) if isinstance(weights, Convolution) else None,
+        projection.trace_shift if projection.trace and weights.numeric in INTEGERS else None,
     )  # fmt: skip
 
 
@@ -197,7 +200,7 @@ def _node(who: str, populations: list[dict[str, Any]], number: int, kernels_too:
         have = f"{short(about['payload'])}, dense {short(about['dense'])}"
         raise ModelError(f"{who}: payload needs one of {', '.join(PAYLOADS)}, and dense true or false; has {have}")
     edges = about["projections"]
-    optional = {"convolution"} if kernels_too else set()
+    optional = {_TRACE_SHIFT} | ({"convolution"} if kernels_too else set())
     if not isinstance(edges, list) or not all(isinstance(e, dict) and e.keys() - optional == _PROJECTION for e in edges):
         raise ModelError(f"{who}: metadata list no projections with {', '.join(sorted(_PROJECTION))}: {short(edges)}")
     peers = _numbers(who, about, _PEERS) if _PEERS in about else ()
@@ -256,7 +259,10 @@ def _edge(who: str, kernel: str, about: dict[str, Any], populations: int) -> Edg
     facts = parse_kernel(who, about["convolution"]) if "convolution" in about else None
     if facts and about["numeric"] == "int4":
         raise ModelError(f"{who}: a convolution of int4; needs float32 or int8")
-    return Edge(source, port, delay, float(trace), about["numeric"], facts)
+    shift = about.get(_TRACE_SHIFT)
+    if shift is not None and (type(shift) is not int or not trace):
+        raise ModelError(f"{who}: {_TRACE_SHIFT} {short(shift)}; needs a whole number, of a trace")
+    return Edge(source, port, delay, float(trace), about["numeric"], facts, shift)
 
 
 def tensors_of(who: str, network: Network) -> dict[str, Array]:
@@ -331,7 +337,9 @@ def network_of(tensors: Tensors, graph: Graph) -> Network:
             # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
             vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
         projections = tuple(
-            Projection(edge.source, edge.port, _weights(tensors, graph, number, edge), edge.trace, edge.delay)
+            Projection(
+                edge.source, edge.port, _weights(tensors, graph, number, edge), edge.trace, edge.delay, edge.trace_shift or 0
+            )
             for edge in node.projections
         )
         populations.append(Population(

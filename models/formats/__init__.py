@@ -66,6 +66,18 @@ def trace_field(shape: PortShape) -> Field:
     return Field("trace", (shape.lanes, shape.source_units), "<f4", "variables", "low-pass of event values")
 
 
+def vector_field(shape: PortShape, dtype: str) -> Field:
+    """Return the array in which a port looks up what it heard of a position."""
+    return Field("vector", (shape.lanes, shape.source_units), dtype, "variables", "event value", scratch=True)
+
+
+def trace_fields(shape: PortShape) -> list[Field]:
+    """Return the arrays of a port's trace, where it keeps one: itself, and of numbers the whole ones that are nearest to it."""
+    if not shape.trace:
+        return []
+    return [trace_field(shape), *([vector_field(shape, "|i1")] if shape.weight in INTEGERS else [])]
+
+
 def values_field(shape: PortShape, *lengths: int) -> Field:
     """Return the array of a port's stored weights, so many of them; of int4 a row takes half as many bytes, rounded up."""
     if shape.weight == "int4":

@@ -31,11 +31,11 @@ from models.compute.bound_calls import (
     zeroing,
     zeroing_lane,
 )
-from models.compute.lowpass import traced
+from models.compute.lowpass import heard_of_trace, traced
 from models.compute.nibbles import weight_at
 from models.compute.port import Port
 from models.compute.sums import forgetting
-from models.formats import check_indices, stored_values, trace_field, values_field
+from models.formats import check_indices, stored_values, trace_fields, values_field, vector_field
 from models.network import Array, Field, SparseRows
 from models.numerics import INTEGERS, PAYLOADS
 from models.shard import PortShape
@@ -53,13 +53,12 @@ def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights and dense event vector of a port; a trace is such a vector itself."""
-    heard = PAYLOADS[shape.payload] or "|u1"
-    vector = Field("vector", (shape.lanes, shape.source_units), heard, "variables", "event value", scratch=True)
+    heard = trace_fields(shape) or [vector_field(shape, PAYLOADS[shape.payload] or "|u1")]
     return [
         values_field(shape, shape.nonzeros),
         Field("columns", (shape.nonzeros,), _column_type(shape), "weights", "source unit"),
         Field("extents", (shape.rows + 1,), "<u4", "weights"),
-        trace_field(shape) if shape.trace else vector,
+        *heard,
     ]
 
 
@@ -71,10 +70,10 @@ def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
     """Bind a port to its arena views. Products of several ticks of a position are added up in the sums, which `clear` zeroes."""
     arrays = {array: mem[array] for array in ("values", "columns", "extents", "sums", "counts")}
-    vector, phased = mem["trace" if trace else "vector"], shape.phases > 1
+    vector, phased = heard_of_trace(mem) if trace else mem["vector"], shape.phases > 1
     product = _product.bind(vector=vector, adds=int(phased), **arrays)
     if trace:
-        return traced(vector, trace, product)
+        return traced(mem, trace, shape, product)
     flat = vector.reshape(vector.size)
     receive = scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
     silence = zeroing(flat)

@@ -4,7 +4,8 @@ Per stored weight a value and a row index in the smallest unsigned integer that 
 85 EGRU units), per source unit one extent in the smallest integer that holds the number of weights. No dense vector is kept.
 
 Weights of int4 lie two to a byte. Those of int8 and int4 may be stored by gate: a row index then counts within its gate, in one
-byte up to 256 units, and each gate of a column has an extent of its own. That is done where it takes fewer bytes.
+byte up to 256 units, and each gate of a column has an extent of its own. That is done where it takes fewer bytes, and
+no trace is heard.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,6 @@ from models.compute.bound_calls import (
     EventKeys,
     EventType,
     EventValues,
-    FloatRows,
     Lane,
     Number,
     NumberRows,
@@ -34,11 +34,11 @@ from models.compute.bound_calls import (
     words_at,
 )
 from models.compute.compiling import always_inlined, inlined
-from models.compute.lowpass import traced
+from models.compute.lowpass import heard_of_trace, traced
 from models.compute.nibbles import weight_at
 from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
-from models.formats import check_indices, stored_values, trace_field, values_field
+from models.formats import check_indices, stored_values, trace_fields, values_field
 from models.network import Array, Field, SparseRows
 from models.numerics import INTEGERS
 from models.shard import PortShape
@@ -63,7 +63,7 @@ def _index(shape: PortShape) -> tuple[int, list[Field]]:
     """Return in how many gates the weights are stored, and rows and extents."""
     whole, by_gate = _index_fields(shape, 1), _index_fields(shape, shape.gates)
     fewer = sum(field.size_bytes for field in by_gate) < sum(field.size_bytes for field in whole)
-    if shape.weight in INTEGERS and by_gate[0].dtype == "|u1" and fewer:
+    if shape.weight in INTEGERS and not shape.trace and by_gate[0].dtype == "|u1" and fewer:
         return shape.gates, by_gate
     return 1, whole
 
@@ -85,7 +85,7 @@ def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights of a port."""
-    return [values_field(shape, shape.nonzeros), *_index(shape)[1], *([trace_field(shape)] if shape.trace else [])]
+    return [values_field(shape, shape.nonzeros), *_index(shape)[1], *trace_fields(shape)]
 
 
 def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
@@ -104,8 +104,7 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     else:
         matrix["gates"] = gates
     if trace:
-        heard = mem["trace"]
-        return traced(heard, trace, _product.bind(trace=heard, **matrix))
+        return traced(mem, trace, shape, _product.bind(heard=heard_of_trace(mem), **matrix))
     accumulate = _accumulate if gates == 1 else _accumulate_by_gate
     receive = accumulate.bind(EventType(shape.payload, shape.dense), source_units=shape.source_units, **matrix)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
@@ -184,13 +183,13 @@ def _accumulate_by_gate(
 
 @bindable
 def _product(
-    values: NumbersAt, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
-    trace: FloatRows, lane: Lane,
+    values: NumbersAt, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: NumberRows, counts: WordRows,
+    heard: NumberRows, lane: Lane,
 ) -> None:  # fmt: skip
     forget_lane(sums, counts, lane)
-    macs = 0
-    for unit in range(trace.shape[1]):
-        event = trace[lane, unit]
-        if event != np.float32(0):
+    macs, number = 0, sums.dtype.type
+    for unit in range(heard.shape[1]):
+        event = number(heard[lane, unit])
+        if event != number(0):
             macs += _add_column(values, rows, row_bytes, extents, extent_bytes, unit, event, sums[lane])
     counts[lane, 0] = counts[lane, 1] = macs

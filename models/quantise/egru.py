@@ -15,7 +15,7 @@ import numpy as np
 
 from models.accumulators import LARGEST_EVENT, largest_row_sum
 from models.event_numbers import EVENT_SCALE
-from models.graph_check import check_network
+from models.graph_check import MOST_SHIFT, check_network
 from models.kernels.egru_int8 import SCALES
 from models.network import F32, Array, ModelError, Network, Population, Projection, SparseRows
 from models.quantise.grids import Grid, power_of_two_above
@@ -75,9 +75,18 @@ def fitted_scale(who: str, values: Array, bits: int, *, powers_of_two: bool) -> 
     return float(candidates[int(np.argmin(errors))])
 
 
+def fitted_shift(values: Array, scale: float) -> int:
+    """Return how many bits to the left a trace of events is heard best, whose `values` numbers of this `scale` stand for: that with
+    the least squared error.
+    """
+    numbers = np.asarray(values, np.float64).reshape(-1) / scale
+    errors = [float(np.square(np.clip(np.rint(numbers * 2**s), -127, 127) / 2**s - numbers).sum()) for s in range(MOST_SHIFT + 1)]
+    return int(np.argmin(errors))
+
+
 def quantise_egru(
     network: Network, *, input_scales: Mapping[int, float], event_scales: Mapping[int, float], weight_bits: int = 8,
-    event_bits: int = 8, int8_cell: bool = False, powers_of_two: bool = True,
+    event_bits: int = 8, trace_shifts: Mapping[int, int] | None = None, int8_cell: bool = False, powers_of_two: bool = True,
 ) -> tuple[Network, tuple[QuantisedPort, ...]]:  # fmt: skip
     """Return a network of EGRUs on int8 weights and events, and what was done to each projection.
 
@@ -87,11 +96,12 @@ def quantise_egru(
         event_scales: the same of each layer.
         weight_bits: of the weights, 8 or 4; those of 4 bits are stored two to a byte.
         event_bits: of what layers send, 8 or 4; an input's numbers have 8.
+        trace_shifts: of each layer that hears a trace, how many bits to the left it hears that (`Projection`); of others 0.
         int8_cell: whether cell states have 8 bits, too; else they stay float32.
         powers_of_two: whether rows' scales, and that of cell states, are; those of events are as they were given.
 
     Raises:
-        ModelError: other neurons, a network that is quantised already, traces, a sum of more than 24 bits, a NaN or infinity.
+        ModelError: other neurons, a network that is quantised already, a sum of more than 24 bits, a NaN or infinity.
 
     """
     check_quantisable(network)
@@ -107,7 +117,7 @@ def quantise_egru(
         facts = {EVENT_SCALE: event_scales[n], "most_event": float(largest_number(event_bits))}
         if int8_cell:
             facts["cell_scale"] = layer_scale(8, powers_of_two=powers_of_two)
-        populations[n], ports = _quantised(populations[n], scales, grid, facts)
+        populations[n], ports = _quantised(populations[n], scales, grid, facts, (trace_shifts or {}).get(n, 0))
         report += ports
     changed = replace(network, populations=tuple(populations))
     check_network(changed)
@@ -126,9 +136,6 @@ def check_quantisable(network: Network) -> None:
         )
     for n in network.layers:
         for projection in network.populations[n].projections:
-            if projection.trace:
-                have = f"{network.populations[n].name} hears the trace of {network.populations[projection.source].name}"
-                raise ModelError(f"quantise: {have}, which has no 8 bits; needs layers that hear events")
             if not isinstance(projection.weights, SparseRows):
                 raise ModelError(
                     f"quantise: {network.populations[n].name} hears a convolution; EGRUs are quantised that hear matrices"
@@ -136,7 +143,7 @@ def check_quantisable(network: Network) -> None:
 
 
 def _quantised(
-    layer: Population, scales: Mapping[int, float], grid: Grid, facts: Mapping[str, float]
+    layer: Population, scales: Mapping[int, float], grid: Grid, facts: Mapping[str, float], trace_shift: int
 ) -> tuple[Population, list[QuantisedPort]]:
     """Return a layer on a grid: what a 1 of a row's sum stands for becomes a vector of each port."""
     projections, vectors, report = list[Projection](), dict(layer.vectors), list[QuantisedPort]()
@@ -149,8 +156,9 @@ def _quantised(
         (projection,) = heard
         assert isinstance(projection.weights, SparseRows)
         rows = quantise_rows(f"{layer.name}, port {port!r}", projection.weights, grid)
-        vectors[vector] = (rows.scales * scales[projection.source]).astype(np.float32)
-        projections.append(replace(projection, weights=replace(rows.weights, four_bits=grid.bits == FOUR)))
+        shift = trace_shift if projection.trace else 0
+        vectors[vector] = (rows.scales * scales[projection.source] / 2**shift).astype(np.float32)
+        projections.append(replace(projection, weights=replace(rows.weights, four_bits=grid.bits == FOUR), trace_shift=shift))
         report.append(_report(layer.name, port, projection.weights, rows))
     params, kernel = {**layer.params, **facts}, INT8_STATE if "cell_scale" in facts else INT8
     changed = replace(
