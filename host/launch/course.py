@@ -284,6 +284,8 @@ class Course:
             self._restarts.note_running()
         elif kind == "refused":
             self._expected_to_leave = True
+            if record.get("is_cold"):
+                self._processes.note_cold_fork_server()
             return Outcome(Exit(record["code"]), problem=record["text"])
         elif kind == "mapped":
             is_first, self._plan, self._is_prepared = not self._plan, record, True
