@@ -218,7 +218,8 @@ class Course:
             elif kind == "died":
                 self._failures.died[record["name"]] = record["how"]
             elif kind == "gone":
-                self._failures.note_lost_machine(record["problem"], record["for_good"])
+                code = Exit(record.get("code", Exit.DIED))
+                self._failures.note_lost_machine(record["problem"], for_good=record["for_good"], code=code)
             elif kind == "cut":
                 self._failures.note_cut(self._backend.describe_cut(record))
             elif kind == "failed":

@@ -207,8 +207,19 @@ def make_folder(name: str) -> Path:
 
 
 def start_tracker() -> None:
-    """Start multiprocessing's resource tracker, for those who share memory: it lets signals through again, so first of all."""
-    multiprocessing.resource_tracker.ensure_running()
+    """Start multiprocessing's resource tracker, for those who share memory: it lets signals through again, so first of all.
+
+    It removes what a process leaves that is killed, which is what it is for, and says nothing of it.
+    """
+    name, filters = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
+    os.environ[name] = ",".join(filter(None, (filters, "ignore:resource_tracker")))
+    try:
+        multiprocessing.resource_tracker.ensure_running()
+    finally:
+        if filters is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = filters
 
 
 def wake_tracker() -> None:
