@@ -218,7 +218,8 @@ class Course:
             elif kind == "died":
                 self._failures.died[record["name"]] = record["how"]
             elif kind == "gone":
-                self._failures.note_lost_machine(record["problem"], record["for_good"])
+                code = Exit(record.get("code", Exit.DIED))
+                self._failures.note_lost_machine(record["problem"], for_good=record["for_good"], code=code)
             elif kind == "cut":
                 self._failures.note_cut(self._backend.describe_cut(record))
             elif kind == "failed":
@@ -284,6 +285,8 @@ class Course:
             self._restarts.note_running()
         elif kind == "refused":
             self._expected_to_leave = True
+            if record.get("is_cold"):
+                self._processes.note_cold_fork_server()
             return Outcome(Exit(record["code"]), problem=record["text"])
         elif kind == "mapped":
             is_first, self._plan, self._is_prepared = not self._plan, record, True

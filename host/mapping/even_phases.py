@@ -17,7 +17,7 @@ _AT_ONCE = 1 << 17  # exchanges that are compared at once: their numbers stay in
 def deal_evenly(work: I64, pes: int, even: bool, *, exchanges: bool = True) -> list[list[int]]:
     """Return the units of each of so many PEs, ascending; `work` (phases, units) is what each unit adds to each phase.
 
-    `even`: no PE takes more than one unit more than another. Without `exchanges` the deal is a first one, in a fraction of the time.
+    `even`: no PE takes more than one unit more than another. Without `exchanges` it is a first deal, in a fraction of the time.
     """
     loads = work / np.maximum(work.sum(axis=1, keepdims=True), 1)
     hands = _dealt(loads, pes, even)

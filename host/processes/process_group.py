@@ -52,13 +52,17 @@ class ProcessGroup:
         self._ended: set[str] = set()
         self._kills_before = out_of_memory_kills()
 
-    def start_fork_server(self, preload: str = "", members: Iterable[str] = ()) -> None:
+    def start_fork_server(self, preload: str = "", members: Iterable[str] = (), options: str = "") -> None:
         """Start the fork server, if there is none; it imports the module `preload`, and `members`, modules of neuron models and
-        weight formats, so that no child need do it.
+        weight formats, so that no child need do it. `options`: of the run, as JSON: one that will be refused has nothing compiled.
 
         HostError, one line, where the system does not let it.
         """
-        self._fork_server.start(preload, members)
+        self._fork_server.start(preload, members, options)
+
+    def note_cold_fork_server(self) -> None:
+        """Note that the fork server has loaded nothing, and is of no use to a later run."""
+        self._fork_server.is_cold = True
 
     def may_stand_still(self, stall_s: float) -> None:
         """Set how long the fork server may stand still while it is waited for."""
@@ -140,8 +144,8 @@ class ProcessGroup:
         return [name for name in self._children if self.is_stopped(name)]
 
     def end_of(self, name: str, within_s: float = _DEATH_S) -> End:
-        """Return whose end a process's was, its own or that of the fork server, which takes all with it; and how that one ended: its
-        signal, with what that hints at, or its exit code.
+        """Return whose end a process's was, its own or that of the fork server, which takes all with it; and how that one ended: by
+        a signal, with what that hints at, or with an exit code.
         """
         code = self._children[name].exit_code(within_s)
         # Killed with the fork server, or just before it: the kernel ends that one within microseconds of its children.
@@ -194,7 +198,7 @@ class ProcessGroup:
         for child in self._children.values():
             child.kill()  # also ends one that is stopped
         _wait_for_end(self._children.values(), _LEAVE_S)
-        self._fork_server.end_if_stopped()
+        self._fork_server.end_if_useless()
         self._selector.close()
         for pipe in self._pipes:
             pipe.close()

@@ -42,8 +42,8 @@ def run_with_losses(
 
 
 def report_of(job: Job, run: Run, *, partial: bool = False) -> dict[str, Any]:
-    """Return a run's report, as its host makes one whenever processes are lost and at the end, without what belongs to a clock or to
-    one set of processes.
+    """Return a run's report, as its host makes one whenever processes are lost and at the end, without what belongs to a clock or
+    to one set of processes.
     """
     report = build_report(job, run, run.recorder.save(), partial=partial)
     report["result"] = {name: value for name, value in report["result"].items() if name not in _OF_A_CLOCK}

@@ -106,7 +106,7 @@ class SimulatedGroup:
 
     # --- the interface of a process group ---
 
-    def start_fork_server(self, preload: str = "", members: Iterable[str] = ()) -> None:
+    def start_fork_server(self, preload: str = "", members: Iterable[str] = (), options: str = "") -> None:
         """Start the fork server, if there is none."""
         if self.fork_server not in ("runs", "stopped"):
             self.world.sleep(_FORK_SERVER_S)
