@@ -65,7 +65,7 @@ def quantise_dnn(
 def integer_network(
     prepared: PreparedGraph, samples: Samples | None, settings: DnnSettings, who: str = "quantise", most: int = USUAL_SAMPLES
 ) -> tuple[IntegerNetwork, PreparedGraph]:
-    """Return the integer network, and the float graph with equalised channels that it is made from; ModelError as `quantise_dnn`."""
+    """Return the integer network, and the float graph, channels equalised, that it is made of; ModelError as `quantise_dnn`."""
     check_settings(settings)
     graph, values = prepared.graph, dict[str, Array]()
     if samples is not None:
