@@ -77,7 +77,7 @@ def quantise_egru_model(model: Model, given: Mapping[str, str], shared: Mapping[
     input_scales = {into: egru.fitted_scale(who, samples.inputs, 8, powers_of_two=whole)}
     event_scales = {n: egru.layer_scale(event_bits, powers_of_two=whole) for n in model.network.layers}
     sent, heard = layer_values(model, samples)
-    for n, values in sent.items() if "calibrate" in shared else ():
+    for n, values in (sent if "calibrate" in shared else {}).items():
         if values.any():
             event_scales[n] = egru.fitted_scale(model.network.populations[n].name, values, event_bits, powers_of_two=whole)
     sources = {n: p.source for n in model.network.layers for p in model.network.populations[n].projections if p.trace}
