@@ -77,7 +77,7 @@ def quantise_egru_model(model: Model, of_egru: Mapping[str, str], shared: Mappin
     input_scales = {into: egru.fitted_scale(who, samples.inputs, 8, powers_of_two=whole)}
     event_scales = {n: egru.layer_scale(event_bits, powers_of_two=whole) for n in model.network.layers}
     sent, heard = layer_values(model, samples)
-    for n, values in sent.items() if "calibrate" in shared else ():
+    for n, values in (sent if "calibrate" in shared else {}).items():
         if values.any():
             event_scales[n] = egru.fitted_scale(model.network.populations[n].name, values, event_bits, powers_of_two=whole)
     sources = {n: p.source for n in model.network.layers for p in model.network.populations[n].projections if p.trace}
@@ -92,6 +92,7 @@ def quantise_egru_model(model: Model, of_egru: Mapping[str, str], shared: Mappin
         **({"cell": 8} if "cell" in of_egru else {}),
         "weights": weight_bits, "events": event_bits, "scales": scales, "by": samples.words,
         "event_scales": {names[n]: scale for n, scale in {**input_scales, **event_scales}.items()},
+        **({"trace_shifts": {names[n]: shift for n, shift in shifts.items()}} if shifts else {}),
     }  # fmt: skip
     changed = replace(model, network=network, provenance={**model.provenance, "quantised": facts})
     if model.embedding is not None:
@@ -112,7 +113,9 @@ def report_lines(ports: Sequence[QuantisedPort], facts: Mapping[str, Any]) -> li
         for one in ports
     ]  # fmt: skip
     scales = ", ".join(f"{name} {scale:.6g}" for name, scale in facts["event_scales"].items())
-    return [*format_table([heads, *rows]), f"events     what a 1 stands for: {scales}", f"by         {facts['by']}"]
+    shifts = ", ".join(f"{name} {shift}" for name, shift in facts.get("trace_shifts", {}).items())
+    traces = [f"traces     heard so many bits to the left: {shifts}"] if shifts else []
+    return [*format_table([heads, *rows]), f"events     what a 1 stands for: {scales}", *traces, f"by         {facts['by']}"]
 
 
 def _range(ends: tuple[float, float]) -> str:

@@ -285,7 +285,7 @@ def _stored(who: str, name: str, weights: Weights) -> dict[str, Array]:
         return stored_kernel(who, name, weights)
     rows = weights.to_rows()
     small = rows.values if rows.values.dtype == np.int8 else narrowed(rows.values)
-    stored: Callable[[Array], Array] = to_nibbles if rows.four_bits else np.asarray
+    stored: Callable[[Array], Array] = to_nibbles if rows.four_bits else lambda values: values
     sparse_bytes, dense_bytes = (_HALF, _HALF) if rows.four_bits else (rows.values.itemsize, small.itemsize)
     if (2 + sparse_bytes) * rows.nonzeros > rows.shape[0] * rows.shape[1] * dense_bytes:
         rows.check(f"{who}: {name}")
@@ -312,13 +312,13 @@ def need(tensors: Tensors, graph: Graph) -> None:
                 need_kernel(tensors, head, edge.convolution, edge.numeric)
                 continue
             if tensors.has(f"{head}.dense"):
-                stored = (shape[0], nibble_bytes(shape[1])) if edge.numeric == "int4" else shape
-                tensors.need(f"{head}.dense", stored, *_DENSE[edge.numeric])
+                columns = nibble_bytes(shape[1]) if edge.numeric == "int4" else shape[1]
+                tensors.need(f"{head}.dense", (shape[0], columns), *_DENSE[edge.numeric])
                 continue
             tensors.need(f"{head}.extents", (shape[0] + 1,), "int64")
             nonzeros = tensors.need(f"{head}.columns", (None,), "uint16", "uint32")
-            stored = (nibble_bytes(nonzeros[0]),) if edge.numeric == "int4" else nonzeros
-            tensors.need(f"{head}.values", stored, np.dtype(WEIGHTS[edge.numeric]).name)
+            values = nibble_bytes(nonzeros[0]) if edge.numeric == "int4" else nonzeros[0]
+            tensors.need(f"{head}.values", (values,), np.dtype(WEIGHTS[edge.numeric]).name)
 
 
 def _shape(graph: Graph, node: Node, edge: Edge) -> tuple[int, int]:
