@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -111,7 +112,10 @@ def terminal_picture(text: str, width: int, path: Path, dark: bool = True) -> No
     colours = PAGE_DARK if dark else PAGE_LIGHT
     ground, ink = (_rgb(colours[name]) for name in ("ground", "ink"))
     svg = console.export_svg(title="", theme=TerminalTheme(ground, ink, _ANSI, _ANSI), font_aspect_ratio=0.602)
-    browser_picture(svg, ".svg", (int(12.2 * width + 22), int(24.4 * text.count("\n") + 64)), path)
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert box is not None
+    across, down = (round(float(side)) for side in box.groups())
+    browser_picture(f'<body style="margin: 0">{svg}</body>', ".html", (across, down), path)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
@@ -148,7 +152,7 @@ def draw_monitors(to: Path) -> None:
     runs = {
         "monitor": (options_of("lm", prompt=prompt, generate=300), 0.6),
         "monitor-dvs": (options_of("dvs", samples=4, batch=1), 0.6),
-        "monitor-snn": (options_of("snn", **spiking), 0.71),  # near the end of a sample
+        "monitor-snn": (options_of("snn", **spiking), 0.69),  # near the end of a sample
         "monitor-chips": (options_of("lm", tokens=60, chips=8, transport="mem"), 0.6),
     }
     for name, (options, share) in runs.items():
