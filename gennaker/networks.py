@@ -9,7 +9,9 @@ from typing import Any
 from gennaker.errors import RunError, explained, in_python
 from gennaker.helper import Helper
 from host.errors import Exit
+from host.launch.obituary import death_line
 from host.options import transport_named
+from host.processes.process_group import End
 from host.run.run import Run
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Outgoing
@@ -154,8 +156,8 @@ class NetworkOfProcesses:
     def _error(self, record: dict[str, Any]) -> RunError:
         if record["kind"] == "failed":
             return RunError(in_python(record["problem"]), int(record.get("code", Exit.DIED)))
-        what = f"{record['name']} died ({record['how']}) while {self._phase.upper()}, at tick {self._run.completed}"
-        return RunError(what, int(Exit.DIED))
+        when = f"while {self._phase.upper()}, at tick {self._run.completed}"
+        return RunError(death_line(End(record["who"], record["how"]), when), int(Exit.DIED))
 
     def close(self) -> None:
         """End every process."""

@@ -33,13 +33,13 @@ _ROUTER_IDLE_S = 0.5  # without any message, before a router asks for what may h
 _BAD_IDLE_S = 0.01  # where links lose on purpose
 _COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
 _compile_s = 0.0  # what the fork server took to compile kernels
-_refusal = ""  # why nothing can run: kernels could not be compiled
+_refusal: dict[str, Any] = {}  # why nothing can run: the input is wrong, or kernels could not be compiled
 
 
-def refuse(problem: str) -> None:
+def refuse(problem: str, code: int = int(Exit.USAGE)) -> None:
     """Note in the fork server that its children cannot run, and why."""
     global _refusal  # noqa: PLW0603 - set once, before the first fork
-    _refusal = problem
+    _refusal = {"text": problem, "code": code}
 
 
 def load(compile_s: float) -> None:
@@ -126,7 +126,7 @@ def run_router(
     links = Wiring(*wiring)
     if _refusal:  # at home the host says it
         if remote:
-            remote[0].send_bytes(pack_status({"kind": "refused", "text": _refusal, "code": int(Exit.USAGE)}))
+            remote[0].send_bytes(pack_status({"kind": "refused", **_refusal}))
             time.sleep(_COMPLAINT_READ_S)
         return
     calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
@@ -186,7 +186,7 @@ def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_fol
     _prepare_process(HOST)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
         if _refusal:
-            pipe.send_bytes(pack_status({"kind": "refused", "text": _refusal, "code": int(Exit.USAGE)}))
+            pipe.send_bytes(pack_status({"kind": "refused", **_refusal, "is_cold": True}))
             return
         from host.run.host_process import drive
 
