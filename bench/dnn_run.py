@@ -68,7 +68,7 @@ def barrier_ms(runs: int) -> float:
 
 def digits(runs: int, pes: int) -> tuple[float, float]:
     """Return images a second of the shipped digits at batch 16, and the run's time over the chip's."""
-    options = Options(checkpoint="digits-cnn", batch=16, pes=pes, resident="weights", alone=True)
+    options = Options(checkpoint="digits-cnn", batch=16, pes=pes, resident="both", alone=True)
     measured = [run_s(options) for _ in range(runs)]
     seconds = statistics.median(run for run, _, _ in measured)
     return int(str(measured[0][2]["samples"])) / seconds, seconds / measured[0][1]

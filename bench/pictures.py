@@ -3,6 +3,7 @@
 | name | pictures | from |
 |---|---|---|
 | `monitor` | monitor.png, monitor-dvs.png, monitor-chips.png | the live view of runs, some seconds after their begin |
+| `dnn` | monitor-dnn.png, dnn-roofline.png, dnn-timeline.png | the live view and the page of DNNs |
 | `report` | report.png | the page of a run, as a browser shows it |
 | `paper` | figure2.png, figure2.svg | `launch.py paper` |
 | `scaling` | scaling-*.png, scaling-*.csv, tables of scaling.md and placement.md | the files of experiments/ |
@@ -159,6 +160,21 @@ def draw_monitors(to: Path) -> None:
         print(to / f"{name}.png", flush=True)
 
 
+def draw_dnn(to: Path) -> None:
+    """Draw the live view of a DNN, and the roofline and the timeline of its page."""
+    frames = Frames(options_of("dnn", checkpoint="digits-vit", batch=16, pes=41, transport="mem"))
+    for width, height, name in ((160, 44, "monitor-dnn"), (80, 24, "monitor-dnn-narrow")):
+        terminal_picture(frames.text(width, height), width, to / f"{name}.png")
+        print(to / f"{name}.png", flush=True)
+    with tempfile.TemporaryDirectory(prefix="gennaker-pictures-") as folder:
+        out = Path(folder) / "dnn"
+        _launch("dnn", "--pes", "17", "--out", str(out), "--transport", "mem", "--no-monitor")
+        for figure in ("roofline", "timeline"):
+            svg = (out / "figures" / f"{figure}.svg").read_text("utf-8")
+            browser_picture(svg, ".svg", (980, 480), to / f"dnn-{figure}.png")
+            print(to / f"dnn-{figure}.png", flush=True)
+
+
 def draw_report(to: Path) -> None:
     """Draw the page of a run on the shipped text."""
     with tempfile.TemporaryDirectory(prefix="gennaker-pictures-") as folder:
@@ -195,7 +211,7 @@ def _launch(*arguments: str) -> None:
 
 
 KINDS: dict[str, Callable[[Path], None]] = {
-    "monitor": draw_monitors, "report": draw_report, "paper": draw_paper, "scaling": draw_scaling,
+    "monitor": draw_monitors, "dnn": draw_dnn, "report": draw_report, "paper": draw_paper, "scaling": draw_scaling,
 }  # fmt: skip
 
 

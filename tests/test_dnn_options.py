@@ -31,6 +31,7 @@ pytestmark = pytest.mark.timeout(240)
     "chosen",
     some([
         {"overlap": "double", "pes": 3}, {"resident": "activations"}, {"share": "once", "pes": 3, "tiles": "smallest"},
+        {"resident": "both", "tiles": "fewest"},
         {"tiles": "smallest", "reduce": "mesh", "pes": 31, "batch": 1},
         {"tiles": "smallest", "reduce": "mesh", "pes": 23, "batch": 1, "overlap": "double", "share": "once"},
         {"resident": "activations", "tiles": "smallest", "pes": 5},
@@ -69,6 +70,11 @@ def test_tensors_that_stay_are_neither_read_nor_written(cnn, plain):  # noqa: F8
     counted = sum(row["dram_bytes"] for row in stays["result"]["layers"])
     assert counted < sum(row["dram_bytes"] for row in plain["result"]["layers"])
     assert moved(plain)[2][-1] == 0
+
+
+def test_the_fewest_transfers_are_fewer_than_those_of_the_fastest_tiles(cnn, plain):  # noqa: F811 - fixtures
+    few = launched(cnn, tiles="fewest").report
+    assert sum(moved(few)[2]) < sum(moved(plain)[2])
 
 
 def test_tiles_that_are_read_once_are_handed_on_or_kept(cnn):  # noqa: F811 - a fixture

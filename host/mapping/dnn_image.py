@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
-from host.cost.program_price import LayerTerms, layer_cost
+from host.cost.program_price import LayerTerms
 from host.errors import Exit, HostError
 from host.mapping.depth_parts import deal_tiles
 from host.mapping.dnn_constants import Constants, place_constant
@@ -22,7 +22,8 @@ from host.mapping.image_layer import ImageLayer
 from host.mapping.image_options import Room, may_hand_on, staying, taken, with_options
 from host.mapping.layer_tiles import LayerTiles, work_of
 from host.mapping.operators import tile_addresses
-from host.mapping.tile_block import MOST_BLOCK_BYTES, Bases
+from host.mapping.tile_block import MOST_BLOCK_BYTES, Bases, TileBlock
+from host.mapping.tile_order import Order, fastest_first
 from models.compute.worker_rows import MOST_SLOTS
 from models.dnn.integer import IntegerNetwork, IntegerOperation
 from models.dnn.program import (
@@ -48,7 +49,7 @@ from models.dnn.program import (
     VERSION,
     aligned,
 )
-from models.dnn.tiles import CoreTiling, Tiling, smallest, tilings
+from models.dnn.tiles import CoreTiling, Tiling, smallest
 from models.dnn.work import Work
 from models.kernels import sharing_worker
 from models.kernels.worker import MEMORY_BYTES, tiles_at
@@ -199,22 +200,12 @@ def constants_at(layers: int) -> int:
     return aligned(PROGRAM_AT + 4 * PROGRAM_WORDS) + 4 * HEADER_WORDS * layers
 
 
-def fastest_first(work: Work, workers: int, terms: LayerTerms, kind: str) -> list[Tiling]:
-    """Return the tilings of a work, those first that are expected to take the least time; of whole depth before all others, where
-    they are to be.
-    """
-    ranked = []
-    for number, tiling in enumerate(tilings(work, workers)):
-        cost, is_cut = layer_cost(kind, tiling, terms), tiling.parts > 1 and terms.settings.tiles == "whole_depth"
-        ranked.append(((is_cut, cost.time_s, cost.pes, cost.rounds, tiling.parts, tiling.results, number), tiling))
-    return [tiling for _, tiling in sorted(ranked, key=lambda pair: pair[0])]
-
-
 def plan_image(
     network: IntegerNetwork, terms: LayerTerms, *, samples: int, passes: int,
-    choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None = None,
+    choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None = None, order: Order | None = None,
 ) -> DnnImage:  # fmt: skip
-    """Return the image of a network on `terms.workers` workers, its layers cut as is expected to be fastest, or as `choose` says.
+    """Return the image of a network on `terms.workers` workers, its layers cut as is expected to be fastest, or as `choose` says,
+    or as comes first in another `order`.
 
     HostError, with DOES_NOT_FIT, for a layer of which no tile fits a worker's memory, or an image beyond a DRAM's interface;
     ModelError for an operator that does not run on PEs.
@@ -234,9 +225,18 @@ def plan_image(
             f"{terms.workers} workers: at most {MOST_SHARING} hand on to each other; use fewer PEs", Exit.DOES_NOT_FIT
         )  # fmt: skip
     memory_bytes, reserve = sharing_worker.MEMORY_BYTES if shares else MEMORY_BYTES, tiles_at(2, 1024)
+
+    @cache
+    def ranked(kind: str, work: Work) -> Sequence[Tiling]:
+        return choose(kind, work, terms) if choose else fastest_first(work, terms, kind)
+
+    planned = list[ImageLayer]()
     while True:
+        # What fits a smaller room, too, is still the first of its tilings that does.
         planned = [
-            _plan_layer(number, one, network, places, shapes, terms, memory_bytes - reserve, constants, samples, choose)
+            planned[number]
+            if planned and planned[number].memory_bytes + reserve <= memory_bytes
+            else _plan_layer(number, one, network, places, shapes, terms, memory_bytes - reserve, constants, samples, ranked, order)
             for number, one in enumerate(operations)
         ]
         need = tiles_at(2, max(layer.block_bytes for layer in planned), settings.buffers)
@@ -265,25 +265,33 @@ def plan_image(
 def _plan_layer(
     number: int, operation: IntegerOperation, network: IntegerNetwork, places: Mapping[str, TensorPlace],
     shapes: Mapping[str, tuple[int, ...]], terms: LayerTerms, room: int, constants: Constants, samples: int,
-    choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None,
+    ranked: Callable[[str, Work], Sequence[Tiling]], order: Order | None,
 ) -> ImageLayer:  # fmt: skip
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
-    given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
         operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]),
         inputs=[places[name] for name in operation.inputs], output=places[operation.output],
         overflow=network.overflow, samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
-    for tiling in given:
+    buffers = terms.settings.buffers
+
+    def first_blocks(tiling: Tiling) -> tuple[Tiling, Sequence[TileBlock]] | None:
         if sum(tiling.fetched) + tiling.results > room:
-            continue
+            return None
         trial = replace(layer, tiling=_of_whole_rows(tiling, layer.output))
-        first, buffers = addresses.blocks(trial, 0), terms.settings.buffers
+        first = addresses.blocks(trial, 0)
         copies = buffers if trial.output_tiles > terms.workers or len(first) > 1 else 1
         if any(block.end * copies > room or block.size_bytes > MOST_BLOCK_BYTES for block in first):
+            return None
+        return trial.tiling, first
+
+    given = ranked(operation.kind, work)
+    for tiling in order(given, terms.workers, first_blocks) if order else given:
+        trial = first_blocks(tiling)
+        if trial is None:
             continue
-        chosen, before = replace(trial, store=constants.store), len(constants.content)
+        chosen, before = replace(layer, tiling=trial[0], store=constants.store), len(constants.content)
         blocks, held = deal_tiles(chosen, number, terms.workers, terms.settings)
         own = {**addresses.configuration(chosen), **words}
         made = ImageLayer(tiles=chosen, blocks=blocks, held=held, words=own, buffers=buffers)

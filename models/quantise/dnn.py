@@ -58,6 +58,14 @@ def quantise_dnn(
 
     ModelError for too few samples, or a tensor without a scale and without samples.
     """
+    network, equalised = integer_network(prepared, samples, settings, who, most)
+    return network, measure_losses(network, equalised, samples) if samples is not None else widths_alone(network)
+
+
+def integer_network(
+    prepared: PreparedGraph, samples: Samples | None, settings: DnnSettings, who: str = "quantise", most: int = USUAL_SAMPLES
+) -> tuple[IntegerNetwork, PreparedGraph]:
+    """Return the integer network, and the float graph, channels equalised, that it is made of; ModelError as `quantise_dnn`."""
     check_settings(settings)
     graph, values = prepared.graph, dict[str, Array]()
     if samples is not None:
@@ -66,8 +74,7 @@ def quantise_dnn(
             graph, _ = equalise(graph, dict(prepared.shapes))
             prepared = PreparedGraph(graph, prepared.shapes, prepared.grids, prepared.numbers, prepared.notes)
         values = tensor_values(graph, samples, most)
-    network = lower(prepared, values, settings)
-    return network, measure_losses(network, prepared, samples) if samples is not None else widths_alone(network)
+    return lower(prepared, values, settings), prepared
 
 
 def measure_losses(network: IntegerNetwork, prepared: PreparedGraph, samples: Samples, most: int = _MEASURED) -> list[LayerLoss]:

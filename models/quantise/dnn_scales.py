@@ -47,7 +47,11 @@ def numbers_on(values: Array, scales: F64, axis: int) -> Array:
 
 def squared_error(values: Array, scale: float) -> float:
     """Return the sum of squared errors of numbers on int8."""
-    away = np.clip(np.rint(values / scale), -_BOUND, _BOUND) * scale - values
+    away = values / scale  # in place from here on: it is called for each scale of each channel
+    np.rint(away, out=away)
+    np.clip(away, -_BOUND, _BOUND, out=away)
+    away *= scale
+    away -= values
     return float(np.dot(away, away))
 
 

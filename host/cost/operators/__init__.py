@@ -7,6 +7,7 @@ the core has a part in it: what leaves the array is priced by `host/cost/program
 
 from __future__ import annotations
 
+import sys
 from typing import Protocol, cast
 
 from host.cost.cost_table import CostTable
@@ -27,6 +28,6 @@ class OperatorCost(Protocol):
 
 def operator_cost(kind: str) -> OperatorCost:
     """Return what a kind of operator costs; HostError where nothing says it."""
-    if kind not in (have := member_names(__name__)):
+    if f"{__name__}.{kind}" not in sys.modules and kind not in (have := member_names(__name__)):
         raise HostError(f"operator {kind!r}: has no prices; have {', '.join(have)}")
     return cast(OperatorCost, member(__name__, kind, "operator"))

@@ -12,7 +12,7 @@ RESIDENT = ("no", "weights", "activations", "both")
 SHARES = ("none", "once")
 OVERLAPS = ("none", "double")
 REDUCES = ("worker", "mesh")
-TILES = ("fastest", "whole_depth", "smallest")
+TILES = ("fastest", "whole_depth", "fewest", "smallest")
 _of_data = partial(option, group="data (default: the test data that the model carries)")
 _of_program = partial(option, group="tiles")
 _CHECKPOINT = "as MODEL: a quantised checkpoint, an ONNX file, .pt2, or a shipped model"
@@ -39,7 +39,9 @@ class Options(RunOptions):
     )
     alone: bool = _of_data(False, "leave out what the float network answers", bounds=YesNo())
     tiles: str = _of_program(
-        "whole_depth", f"{', '.join(TILES)}: which of the tilings that fit; fastest may cut the depth of products",
+        "whole_depth",
+        f"{', '.join(TILES)}: which of the tilings that fit; fastest may cut the depth of products, and so may fewest, of which "
+        "the fewest transfers go through routers",
         bounds=OneOf(lambda: TILES), metavar="NAME",
     )  # fmt: skip
     share: str = _of_program(

@@ -15,6 +15,7 @@ from models.palette import INK, SERIES
 _PARTS = ("scheduling", "array", "core", "DMA", "DRAM")
 _COLOURS = dict(zip(_PARTS, SERIES, strict=False))  # as of stacked bars
 _ARRAY_MACS, _SRAM_LEFT = 64, 88 << 10
+_NAMED_POINTS = 16  # of the roofline, the layers that take longest
 
 
 def sections(report: Mapping[str, Any]) -> list[Html]:
@@ -63,7 +64,8 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
         )
         caption = (
             "What each layer does a second, over what it does a byte of DRAM: products of the array, or numbers of the core "
-            "(open). The lines are what arrays and cores of the PEs in use could do, and DRAM could bring."
+            "(open). The lines are what arrays and cores of the PEs in use could do, and DRAM could bring. The longest layers have "
+            "their names."
         )
         rate = float(report["result"].get("dram_bytes_per_s") or 0.0)
         clock = float(cost["settings"]["clock_hz"])
@@ -119,24 +121,44 @@ def _energy_j(layers: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> d
 
 @plots.styled
 def _roofline(layers: Sequence[Mapping[str, Any]], clock_hz: float, dram_bytes_per_s: float) -> canvas.Figure:
-    """Return a drawing of rates over intensities, on logarithmic axes."""
-    figure, axes = plots.new_figure(2.8, (0.8, 0.15, 0.5, 0.3))
+    """Return a drawing of rates over intensities: a line each for what arrays, cores and DRAM could do, and layers by name."""
+    figure, axes = plots.new_figure(3.6, (0.8, 0.15, 0.5, 0.3))
     rows = [(one, one["macs"] or one.get("core_operations", 0)) for one in layers if one["dram_bytes"] and one["time_s"]]
     rows = [(one, done) for one, done in rows if done]
     across = np.array([done / one["dram_bytes"] for one, done in rows] or [1.0])
-    span = np.geomspace(min(across.min(), 0.1) / 2, max(across.max(), 100.0) * 2, 50)
+    rates = np.array([1e-9 * done / one["time_s"] for one, done in rows] or [1.0])
+    span = np.geomspace(across.min() / 2, across.max() * 4, 50)
     pes = max((one["pes"] for one in layers), default=1)
-    for most, name, look in ((_ARRAY_MACS, "array and DRAM", "-"), (1, "core and DRAM", ":")):
-        roof = np.full(50, most * clock_hz * pes)
-        roof = np.minimum(span * dram_bytes_per_s, roof) if dram_bytes_per_s else roof
-        axes.plot(span, roof, look, color=INK, linewidth=1, label=name)
+    for most, name, look in ((_ARRAY_MACS, "arrays", "-"), (1, "cores", ":")):
+        axes.plot(span, np.full(50, 1e-9 * most * clock_hz * pes), look, color=INK, linewidth=1, label=f"{name} of {pes} PEs")
+    if dram_bytes_per_s:
+        axes.plot(span, 1e-9 * span * dram_bytes_per_s, "--", color=INK, linewidth=1, label="DRAM")
+    top = 1e-9 * _ARRAY_MACS * clock_hz * pes
+    axes.set(xscale="log", yscale="log", xlabel="products or numbers a byte of DRAM", ylabel="10⁹ a second")
+    axes.set_xlim(span[0], span[-1])
+    axes.set_ylim(rates.min() / 3, top * 3)
+    for axis in (axes.xaxis, axes.yaxis):
+        canvas.number_ticks(axis)
+    longest = sorted(range(len(rows)), key=lambda place: -float(rows[place][0]["time_s"]))[:_NAMED_POINTS]
+    at = _apart([float(np.log(rates[place])) for place in longest], float(np.log(top * 9 / rates.min())) / 18)
     for place, (one, done) in enumerate(rows):
-        rate, colour = done / one["time_s"], SERIES[place % len(SERIES)]
+        colour = SERIES[place % len(SERIES)]
         face = colour if one["macs"] else "none"
-        drawn = axes.plot([across[place]], [rate], "o", color=colour, markerfacecolor=face)[0]
-        figure.add_hints(drawn, [f"{one['layer']}: {rate / 1e9:.2f} G a second, {across[place]:.2f} a byte"])
-    axes.set(xscale="log", yscale="log", xlabel="products or numbers a byte of DRAM", ylabel="a second")
-    canvas.number_ticks(axes.xaxis)
-    canvas.number_ticks(axes.yaxis)
-    figure.legend(loc="upper left", ncols=2, handlelength=1.6, columnspacing=1.2, borderaxespad=0.1)
+        drawn = axes.plot([across[place]], [rates[place]], "o", color=colour, markerfacecolor=face)[0]
+        figure.add_hints(drawn, [f"{one['layer']}: {rates[place]:.2f} G a second, {done / one['dram_bytes']:.2f} a byte"])
+    for place, height in zip(longest, at, strict=True):
+        axes.annotate(
+            plots.shorten(rows[place][0]["layer"], 16), (across[place], rates[place]),
+            (across[place] * 1.15, float(np.exp(height))),
+            fontsize="small", verticalalignment="center",
+        )  # fmt: skip
+    figure.legend(loc="upper left", ncols=3, handlelength=1.6, columnspacing=1.2, borderaxespad=0.1)
     return figure
+
+
+def _apart(heights: Sequence[float], distance: float) -> list[float]:
+    """Return heights for labels, at least so far apart, each as near to its own as goes from the lowest up."""
+    moved, last = list(heights), -np.inf
+    for place in sorted(range(len(heights)), key=lambda place: heights[place]):
+        last = moved[place] = max(heights[place], last + distance)
+    return moved

@@ -8,7 +8,10 @@ Importing it is light: the launcher does.
 from host.show.status import Fields, number
 from host.show.terminal_style import Line, Panel, Span, bar, clean, cut, figure
 
-_NAME, _KIND = 20, 18
+_WIDE = (20, 18, 11, 8)
+_NARROW = (14, 12, 7, 4)
+"""Columns of a layer's name, kind, tiles and the bar of its workers; narrow below `_LEAST_WIDE` columns."""
+_LEAST_WIDE = 100
 
 
 def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[Line]:
@@ -17,7 +20,8 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     """
     layers = list(layout_shown.get("layers") or ())
     least = 2
-    if not layers or rows < least or columns < _NAME + _KIND + 10:
+    name, kind, count, length = _WIDE if columns >= _LEAST_WIDE else _NARROW
+    if not layers or rows < least or columns < name + kind + 10:
         return []
     step, layer, part = (number(shown, key) for key in ("step", "layer", "pass"))
     passes = number(layout_shown, "passes") or 1
@@ -35,10 +39,11 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         runs = place == layer
         have = used[place] if place < len(used) else 0
         panel.append([
-            Span("▸" if runs else " ", "hit"), Span(cut(clean(layers[place]), _NAME), "bold" if runs else "plain"),
-            Span(cut(clean(kinds[place] if place < len(kinds) else ""), _KIND), "dim"),
-            Span(f"{_tiles(tiles, place, shown if runs else {}):>11} tiles on "), Span(bar(have / workers, 8), "accent"),
-            Span(f" {have:<4}"), Span(f"bound by {clean(bounds[place])}" if place < len(bounds) else "", "dim"),
+            Span("▸" if runs else " ", "hit"), Span(cut(clean(layers[place]), name - 1), "bold" if runs else "plain"),
+            Span(" " + cut(clean(kinds[place] if place < len(kinds) else ""), kind - 1), "dim"),
+            Span(f" {_tiles(tiles, place, shown if runs else {}):>{count}} tiles on "),
+            Span(cut(bar(have / workers, length), length), "accent"), Span(f" {have:<4}"),
+            Span(f"bound by {clean(bounds[place])}" if place < len(bounds) else "", "dim"),
         ])  # fmt: skip
     before = (int(layer or 0) - 1) % len(layers)
     seconds, moved = (times[before] if before < len(times) else 0.0), number(shown, "layer_bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from host.errors import HostError
 from host.mapping.dnn_image import MOST_SHARING, PROGRAM_AT, DnnImage, plan_image
 from host.mapping.image_options import may_hand_on
 from host.mapping.placement import Placement
+from host.mapping.tile_order import fewest_transfers_first
 from host.workloads.contract import Job
 from host.workloads.dnn import SHIPPED
 from host.workloads.dnn.input_files import read_arrays
@@ -33,7 +35,7 @@ from models.dnn.model import DnnModel
 from models.dnn.tiles import Tiling, smallest
 from models.dnn.work import Work
 from models.network import Array, Network, Population, Projection, SparseRows
-from models.quantise.dnn import quantise_dnn
+from models.quantise.dnn import integer_network
 from models.quantise.dnn_calibration import sample_feeds
 from models.quantise.dnn_lower import DnnSettings
 from noc.machine import machine_of
@@ -119,7 +121,7 @@ def _quantised(options: Options, model: DnnModel, path: Path) -> IntegerNetwork:
     settings = DnnSettings(
         scales="pow2", rounding="even" if own else "half-up", overflow="saturate", per_channel=False, equalise=True
     )
-    return quantise_dnn(model.prepared, given, settings, f"--calibrate {options.calibrate}")[0]
+    return integer_network(model.prepared, given, settings, f"--calibrate {options.calibrate}")[0]
 
 
 def _plan(options: Options, network: IntegerNetwork, count: int) -> tuple[DnnImage, LayerTerms]:
@@ -137,12 +139,16 @@ def _plan(options: Options, network: IntegerNetwork, count: int) -> tuple[DnnIma
     terms = LayerTerms(chip=chip, table=load_table(used=()), settings=settings, workers=(options.pes or have) - 1)
     if options.pes is None and may_hand_on(settings):
         terms = replace(terms, workers=min(terms.workers, MOST_SHARING))
-    choose, passes = _smallest_tiles if options.tiles == "smallest" else None, -(-count // samples)
-    image = plan_image(network, terms, samples=samples, passes=passes, choose=choose)
+    plan = partial(
+        plan_image, network, samples=samples, passes=-(-count // samples),
+        choose=_smallest_tiles if options.tiles == "smallest" else None,
+        order=fewest_transfers_first if options.tiles == "fewest" else None,
+    )  # fmt: skip
+    image = plan(terms)
     # On the workers that are used the plan is another one, maybe: until all are, so that naming their number changes nothing.
     while options.pes is None and (used := max(layer.workers for layer in image.layers)) < terms.workers:
         terms = replace(terms, workers=used)
-        image = plan_image(network, terms, samples=samples, passes=passes, choose=choose)
+        image = plan(terms)
     return image, terms
 
 
