@@ -27,17 +27,28 @@ from pe.column_calls import (
     answer_all,
     join_column,
     take_batch,
-)  # fmt: skip
+)
 from pe.column_records import ANSWERING, COLUMNS, OPEN, PART, POPULATION, SENDER
 
 _PAGE_BYTES = 1 << 14
 _MOST_OPEN = 1 << 12
-_OUT, _ROOM, _NEED, _KEYS, _LEDGER_BYTES, _ANSWERING, _GROUP, _TURN, _REPLY_BYTES = (
-    COLUMNS.names.index(name)
-    for name in ("out", "room", "need", "keys", "ledger_bytes", "answering", "group", "turn", "reply_bytes")
-)  # fmt: skip
-_TICK, _USED, _OPEN_WORDS = OPEN.names.index("tick"), OPEN.names.index("used"), len(OPEN.names)
-_SENDER_WORDS = len(SENDER.names)  # the first is the tick that is due
+
+
+def _words_of(kind: Any, *names: str) -> tuple[int, ...]:
+    """Return which words of a record of 64-bit numbers fields of these names are."""
+    return tuple(int(kind.fields[name][1]) // 8 for name in names)
+
+
+_OUT, _ROOM, _NEED, _KEYS, _LEDGER_BYTES, _ANSWERING, _GROUP, _TURN, _REPLY_BYTES = _words_of(
+    COLUMNS, "out", "room", "need", "keys", "ledger_bytes", "answering", "group", "turn", "reply_bytes"
+)
+_TICK, _USED = _words_of(OPEN, "tick", "used")
+_OPEN_WORDS, _SENDER_WORDS = OPEN.itemsize // 8, SENDER.itemsize // 8  # the first word of a sender is the tick that is due
+
+
+def _view(records: Array) -> memoryview:
+    """Return the words of records."""
+    return memoryview(records.view(np.int64))  # type: ignore[arg-type]  # a buffer
 
 
 class _Ticks(MutableMapping[str, int]):
@@ -45,7 +56,7 @@ class _Ticks(MutableMapping[str, int]):
 
     def __init__(self, numbers: Mapping[str, int], senders: Array) -> None:
         self._places = {name: number * _SENDER_WORDS for name, number in numbers.items()}
-        self._words = memoryview(senders.view(np.int64))
+        self._words = _view(senders)
 
     def __getitem__(self, name: str) -> int:
         tick: int = self._words[self._places[name]]
@@ -124,7 +135,7 @@ class CompiledColumns(Columns):
         self._full = np.zeros(max(len(self._own), 1), np.int64)
         self._state = np.zeros(1, COLUMNS)
         # Words by their place: a record's field by its name takes several times as long, and a tick asks for dozens.
-        self._words, self._opened = memoryview(self._state.view(np.int64)), memoryview(self._open_ticks.view(np.int64))
+        self._words, self._opened = _view(self._state), _view(self._open_ticks)
         self._all_missing, self._first_places = self._populations["places"].copy(), self._populations["place"].tolist()
         state = self._state[0]
         for name, array in (

@@ -109,7 +109,7 @@ def read_bundle(raw: Array, sections: Array) -> tuple[int, int, int]:
     """Read a bundle out of `raw` (uint8) as `read_ticked` does."""
     if raw.size < 5 or raw[0] != 0x94:
         return _UNREADABLE, 0, 0
-    return read_ticked(raw, BUNDLE, sections)  # type: ignore[no-any-return]  # three numbers, once compiled
+    return read_ticked(raw, BUNDLE, sections)
 
 
 @inlined
