@@ -71,27 +71,42 @@ def _load_kernels() -> float:
     is_cached = cache_is_complete(_need())
     if not is_cached:
         how_often = "once for this version of the code" if cache_is_writable() else "at each run: the cache cannot be written"
-        sys.stderr.write(f"compiling    kernels, {how_often}; this takes ten seconds to a minute\n")
+        sys.stderr.write(f"compiling    kernels ({_named()}), {how_often}; this takes ten seconds to a minute\n")
         sys.stderr.flush()
     if not is_cached and cache_is_writable():
-        _compile_in_another_process()
+        _compile_in_other_processes()
     _warm()
     return 0.0 if is_cached and not compiled_now() else time.perf_counter() - begin
 
 
-def _compile_in_another_process() -> None:
-    """Compile in a process that ends: what the compiler leaves in memory would be in every process forked from here."""
+def _compile_in_other_processes() -> None:
+    """Compile in processes that end, a PE's tick in one and the run's members in another: what the compiler leaves in memory would
+    be in every process forked from here.
+    """
     from models.compute.compiling import mark_cache_complete
 
-    pid = os.fork()
-    if not pid:
-        parent_death.die_with_fork_server()
-        try:
-            _warm()
-            mark_cache_complete(_need())
-        finally:  # an error shows again, with its cause, when this process does it itself
-            os._exit(0)
-    os.waitpid(pid, 0)
+    pids = []
+    for load in (_load_tick, _load_needed):
+        pid = os.fork()
+        if not pid:
+            parent_death.die_with_fork_server()
+            code = 1
+            try:
+                load()
+                code = 0
+            finally:  # an error shows again, with its cause, when this process does it itself
+                os._exit(code)
+        pids.append(pid)
+    codes = [os.waitpid(pid, 0)[1] for pid in pids]
+    if not any(codes):
+        mark_cache_complete(_need())
+
+
+def _named() -> str:
+    """Return what is compiled of a run, in a few words."""
+    members = os.environ.get(MEMBERS_VARIABLE, "").split(",")
+    names = [name.rpartition(".")[2] for name in members if name.startswith("models.")]
+    return ", ".join(["a PE's tick", *names])
 
 
 def _need() -> str:
@@ -115,7 +130,15 @@ def _warm() -> None:
 
 
 def _load_all() -> None:
+    _load_tick()
+    _load_needed()
+
+
+def _load_tick() -> None:
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
+
+
+def _load_needed() -> None:
     from models.compute import exponentials  # noqa: F401 - the reference's
 
     for module in filter(None, os.environ.get(MEMBERS_VARIABLE, "").split(",")):
