@@ -8,7 +8,7 @@ import os
 import time
 
 from bench import chips, control, gesture_step, reporting_cost, session, tick
-from bench.targets import TARGETS, held
+from bench.targets import TARGETS, verdicts
 
 
 def main() -> None:
@@ -26,9 +26,8 @@ def main() -> None:
     figures |= control.measure()
     figures |= gesture_step.measure()
     missed = [key for key, target in TARGETS.items() if figures[key] > target.most]
-    print(
-        f"\n{len(TARGETS) - len(missed)} of {len(TARGETS)} targets are met ({time.perf_counter() - began:.0f} s)\n{held(figures)}"
-    )
+    print(f"\n{len(TARGETS) - len(missed)} of {len(TARGETS)} targets are met ({time.perf_counter() - began:.0f} s)")
+    print(verdicts(figures))
 
 
 if __name__ == "__main__":

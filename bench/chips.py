@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from bench.targets import Figures, held
+from bench.targets import Figures, verdicts
 from bench.tick import emulation_of
 from host.workloads.lm.options import Options as LmOptions
 
@@ -44,7 +44,7 @@ def measure(tokens: int = 100, runs: int = 3, chips: Sequence[int] = (1, 2, 4, 8
         figures["ready_8"] = median(8, "start_s")
         if 1 in done:
             figures["growth"] = each_us[8] / each_us[1]
-    print(held(figures), flush=True)
+    print(verdicts(figures), flush=True)
     return figures
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 import gennaker as gk
 from bench.session import median_step_ms
-from bench.targets import Figures, held
+from bench.targets import Figures, verdicts
 from host.launch.recorded_run import run_into
 from host.workloads.control.options import Options
 
@@ -62,7 +62,7 @@ def main() -> None:
     if arguments.actions:
         print(f"{arguments.actions:,} actions: {_action_ms(_LANES, arguments.actions):.3f} ms each")
         return
-    print(held(measure()))
+    print(verdicts(measure()))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ PUBLISHED_TILES = (
     (512, "q k^T", 64, 512, "96 x 1"), (512, "p v", 64, 64, "96 x 1"),
     (128, "q", 64, 64, "24 x 1"), (128, "fc1", 64, 64, "96 x 1"), (128, "fc2", 16, 16, "128 x 3"),
 )  # fmt: skip
+_OF_PRODUCTS = ("78 %", "72-98 %")  # published of a transformer's products: what of the array is used, DRAM's share of the time
 _CHIP = ("published of the chip", *["not public"] * len(TOKENS), "0.58-0.80, single layers", "2.77, from SRAM")
 
 
@@ -110,14 +111,16 @@ def opt_layers() -> str:
                 assert one is not None
                 assert unshared is not None
                 cost, is_array = one.cost, isinstance(work, MatmulWork)
+                used, share = (f"{100 * part:.0f} %" for part in (cost.utilisation, unshared.cost.dram_share))
+                anchors = _OF_PRODUCTS if dealt else ("", "")
                 rows.append((
                     str(tokens), name, whose, tiling.shape, f"{cost.pes} x {cost.rounds}", dealt, f"{one.sram_bytes:,}",
-                    f"{cost.array_cycles:,}" if is_array else "", f"{100 * cost.utilisation:.0f} %" if is_array else "",
-                    f"{1e3 * cost.time_s:.2f}", cost.bound_by, f"{1e3 * unshared.cost.time_s:.2f}", unshared.cost.bound_by,
+                    used if is_array else "", anchors[0], f"{1e3 * cost.time_s:.2f}", cost.bound_by,
+                    f"{1e3 * unshared.cost.time_s:.2f}", unshared.cost.bound_by, share, anchors[1],
                 ))  # fmt: skip
     heads = (
-        "tokens", "layer", "tiles", "tile", "PEs x rounds", "published PEs x rounds", "SRAM, B", "array cycles", "used", "ms",
-        "bound by", "ms unshared", "bound by",
+        "tokens", "layer", "tiles", "tile", "PEs x rounds", "published PEs x rounds", "SRAM, B", "used", "published used",
+        "ms", "bound by", "ms unshared", "bound by", "of it DRAM", "published DRAM",
     )  # fmt: skip
     return format_markdown(heads, rows)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.targets import Figures, held
+from bench.targets import Figures, verdicts
 from host.launch.launcher import Launcher
 from host.workloads.dnn.options import Options
 from models.dnn.file import save_dnn
@@ -88,12 +88,12 @@ def against_onnxruntime(samples: int = 64) -> tuple[float, float] | None:
     began = time.perf_counter()
     for image in images:
         session.run(None, {one.name: image[None]})
-    theirs = samples / (time.perf_counter() - began)
+    rate = samples / (time.perf_counter() - began)
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "x.npy"
         np.save(inputs, images)
         options = Options(checkpoint=str(_STORED), inputs=str(inputs), batch=16, pes=17, resident="weights", alone=True)
-        return theirs, samples / run_s(options)[0]
+        return rate, samples / run_s(options)[0]
 
 
 def main() -> None:
@@ -104,11 +104,12 @@ def main() -> None:
     flags = parser.parse_args()
     rate, over_chip = digits(flags.runs, flags.pes)
     figures: Figures = {"dnn_barrier": barrier_ms(flags.runs), "dnn_image": 1e3 / rate}
-    print(held(figures))
+    print(verdicts(figures))
     print(f"  digits: {rate:,.0f} images a second, {over_chip:,.0f} times the modelled chip's time")
     if (pair := against_onnxruntime()) is not None:
-        theirs, ours = pair
-        print(f"  a small int8 CNN: onnxruntime {theirs:,.0f} a second, one thread; here {ours:,.0f}; ratio {theirs / ours:.1f}")
+        runtime_rate, own_rate = pair
+        ratio = runtime_rate / own_rate
+        print(f"  a small int8 CNN: onnxruntime {runtime_rate:,.0f} a second, one thread; here {own_rate:,.0f}; ratio {ratio:.1f}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from bench.targets import Figures, held
+from bench.targets import Figures, verdicts
 from host.launch.launcher import Launcher
 from host.workloads.site import load_model, model_path
 from host.workloads.snn import SHIPPED
@@ -58,7 +58,7 @@ def measure(model: str = "snn", runs: int = 3, samples: int = 6) -> Figures:
     for key, (pes, batch) in RUNS.items():
         print(f"{pes:5}  {batch:5}  {figures[key]:20.2f}   {figures[key] / by_torch[batch]:11.1f}")
     print("torch, one thread: " + ", ".join(f"{ms:.3f} ms at batch {batch}" for batch, ms in by_torch.items()))
-    print(held(figures), flush=True)
+    print(verdicts(figures), flush=True)
     return figures
 
 

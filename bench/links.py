@@ -60,10 +60,10 @@ class Compared:
         (self._chip,) = self._placement.machine.live
         self._name = f"router@{self._chip}"
         heard = recorded.heard[self._name]
-        said = [i for i, (_, raw) in enumerate(heard) if type(decode(raw)) is Batch]
-        self._before, self._batches = heard[: said[0]], [heard[i] for i in said]
+        batches = [i for i, (_, raw) in enumerate(heard) if type(decode(raw)) is Batch]
+        self._before, self._batches = heard[: batches[0]], [heard[i] for i in batches]
         self._a_tick = len(self._placement.pes) + 1  # batches, the host's with them
-        self.ticks = len(said) // self._a_tick
+        self.ticks = len(batches) // self._a_tick
         ends = {placed.name: LinkEnd([self._name], LinkCounts()) for placed in self._placement.pes}
         self._linked_before = [
             (sender, raw if sender == HOST else _numbered(ends[sender], self._name, raw)) for sender, raw in self._before

@@ -99,9 +99,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=360)
     parser.add_argument("--write", action="store_true")
-    given = parser.parse_args()
-    text = table(given.images)
-    if given.write:
+    flags = parser.parse_args()
+    text = table(flags.images)
+    if flags.write:
         Path(PAGE).write_text(put_table(PAGE.read_text(encoding="utf-8"), "outliers", text), encoding="utf-8")
     else:
         print(text)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
@@ -42,6 +44,7 @@ from models.palette import PAGE_DARK, PAGE_LIGHT
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ((80, 24), (120, 40), (200, 60))
 _ANSI = [(0, 0, 0), (205, 49, 49), (13, 188, 121), (229, 229, 16), (36, 114, 200), (188, 63, 188), (17, 168, 205), (229, 229, 229)]
+_FRAME_PIXELS = 120  # of a window's height that a browser takes for itself, at most
 _SCALING = (
     "pes",
     "formats",
@@ -109,7 +112,10 @@ def terminal_picture(text: str, width: int, path: Path, dark: bool = True) -> No
     colours = PAGE_DARK if dark else PAGE_LIGHT
     ground, ink = (_rgb(colours[name]) for name in ("ground", "ink"))
     svg = console.export_svg(title="", theme=TerminalTheme(ground, ink, _ANSI, _ANSI), font_aspect_ratio=0.602)
-    browser_picture(svg, ".svg", (int(12.2 * width + 22), int(24.4 * text.count("\n") + 64)), path)
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert box is not None
+    across, down = (round(float(side)) for side in box.groups())
+    browser_picture(f'<body style="margin: 0">{svg}</body>', ".html", (across, down), path)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
@@ -126,8 +132,12 @@ def browser_picture(content: str, suffix: str, size: tuple[int, int], path: Path
         page.write_text(content, "utf-8")
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
         flags += ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] * dark
-        command = [browser, *flags, f"--user-data-dir={folder}/profile", f"--window-size={size[0]},{size[1]}"]
+        window = f"--window-size={size[0]},{size[1] + _FRAME_PIXELS}"
+        command = [browser, *flags, f"--user-data-dir={folder}/profile", window]
         subprocess.run([*command, f"--screenshot={path.resolve()}", page.as_uri()], check=True, capture_output=True, timeout=300)
+    with Image.open(path) as picture:
+        whole = picture.crop((0, 0, *size))
+    whole.save(path)
 
 
 def options_of(name: str, **settings: Any) -> RunOptions:
@@ -140,13 +150,13 @@ def draw_monitors(to: Path) -> None:
     prompt = "the following example shows how to use the"
     spiking = {"samples": 4, "pes": 51, "mapping": "balanced", "membrane": "li5:2", "raster": "lif4"}
     runs = {
-        "monitor": (options_of("lm", prompt=prompt, generate=300), (120, 40)),
-        "monitor-dvs": (options_of("dvs", samples=4, batch=1), (120, 40)),
-        "monitor-snn": (options_of("snn", **spiking), (120, 40)),
-        "monitor-chips": (options_of("lm", tokens=60, chips=8, transport="mem"), (120, 40)),
+        "monitor": (options_of("lm", prompt=prompt, generate=300), 0.6),
+        "monitor-dvs": (options_of("dvs", samples=4, batch=1), 0.6),
+        "monitor-snn": (options_of("snn", **spiking), 0.69),  # near the end of a sample
+        "monitor-chips": (options_of("lm", tokens=60, chips=8, transport="mem"), 0.6),
     }
-    for name, (options, size) in runs.items():
-        terminal_picture(Frames(options).text(*size), size[0], to / f"{name}.png")
+    for name, (options, share) in runs.items():
+        terminal_picture(Frames(options).text(*SIZES[1], share), SIZES[1][0], to / f"{name}.png")
         print(to / f"{name}.png", flush=True)
 
 

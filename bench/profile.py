@@ -129,16 +129,16 @@ def by_perf(options: LmOptions, recorded: Recorded, threads: Mapping[str, Any]) 
             parts.setdefault(kind, Counter())[part] += number
             functions.setdefault(kind, Counter())[f"{symbol} ({part})"] += number
     perf.close()
-    told: dict[str, Any] = {"problem": perf.problem, "parts": {}, "functions": {}, "samples": {}}
+    shares: dict[str, Any] = {"problem": perf.problem, "parts": {}, "functions": {}, "samples": {}}
     for kind, samples in parts.items():
         each_s = threads[kind]["on_cpu_s"] / samples.total() if kind in threads else 0.0
-        told["parts"][kind] = {part: number * each_s for part, number in samples.most_common()}
-        told["functions"][kind] = {name: number * each_s for name, number in functions[kind].most_common(_SHOWN)}
-        told["samples"][kind] = samples.total()
-    told["calls"] = {
+        shares["parts"][kind] = {part: number * each_s for part, number in samples.most_common()}
+        shares["functions"][kind] = {name: number * each_s for name, number in functions[kind].most_common(_SHOWN)}
+        shares["samples"][kind] = samples.total()
+    shares["calls"] = {
         name: {call: number / window.ticks for call, number in counts.items() if number} for name, counts in calls.counts().items()
     }
-    return told
+    return shares
 
 
 def by_py_spy(options: LmOptions, recorded: Recorded) -> dict[str, Any]:
@@ -164,12 +164,12 @@ def by_py_spy(options: LmOptions, recorded: Recorded) -> dict[str, Any]:
     }
 
 
-def _print_counts(found: Mapping[str, Any], cores: int) -> None:
-    token_ms = found["emulation"]["ms_per_token"]
+def _print_counts(counts: Mapping[str, Any], cores: int) -> None:
+    token_ms = counts["emulation"]["ms_per_token"]
     print("\nCPU a tick, counted by the operating system       |  a process and tick")
     print(f"{'':24}{'on CPU':>8}{'share':>7}{'user':>7}{'ready':>9} |{'waits':>8}{'preempted':>11}{'read/write':>12}")
-    total = sum(row["on_cpu_s"] for row in found["threads"].values())
-    for name, row in found["threads"].items():
+    total = sum(row["on_cpu_s"] for row in counts["threads"].values())
+    for name, row in counts["threads"].items():
         split = row["user_s"] + row["system_s"]
         user = f"{100 * row['user_s'] / split:.0f} %" if split > 0.5 * row["on_cpu_s"] else "-"
         each = row["processes"]
@@ -181,17 +181,17 @@ def _print_counts(found: Mapping[str, Any], cores: int) -> None:
     print("waits: ended by a wake-up; ready: could have run and had no core; user: of CPU time, where clock ticks tell")
 
 
-def _print_messages(found: Mapping[str, Any]) -> None:
-    print(f"\nmessages a tick: the router takes {found['messages_in']} ({found['bytes_in'] / 1e3:.0f} kB)", end="")
-    print(f" and gives {found['messages_out']} ({found['bytes_out'] / 1e3:.0f} kB)", end="")
-    print(f"; the host takes {found['host_bytes_in'] / 1e3:.1f} kB, gives {found['host_bytes_out'] / 1e3:.1f} kB")
-    sizes = [f"{layer} {sizes['bundle']:,} in, {sizes['batch']:,} out" for layer, sizes in found["pe_median_bytes"].items()]
+def _print_messages(messages: Mapping[str, Any]) -> None:
+    print(f"\nmessages a tick: the router takes {messages['messages_in']} ({messages['bytes_in'] / 1e3:.0f} kB)", end="")
+    print(f" and gives {messages['messages_out']} ({messages['bytes_out'] / 1e3:.0f} kB)", end="")
+    print(f"; the host takes {messages['host_bytes_in'] / 1e3:.1f} kB, gives {messages['host_bytes_out'] / 1e3:.1f} kB")
+    sizes = [f"{layer} {sizes['bundle']:,} in, {sizes['batch']:,} out" for layer, sizes in messages["pe_median_bytes"].items()]
     print(f"bytes of a PE and tick (median): {'; '.join(sizes)}")
 
 
-def _print_stages(found: Mapping[str, Mapping[str, float]], threads: Mapping[str, Any]) -> None:
+def _print_stages(stages_by_kind: Mapping[str, Mapping[str, float]], threads: Mapping[str, Any]) -> None:
     print("\nstages warm, in one process, ms a tick for all endpoints of a kind")
-    for kind, stages in found.items():
+    for kind, stages in stages_by_kind.items():
         row = ", ".join(f"{stage} {1e3 * seconds:.2f}" for stage, seconds in stages.items())
         warm, spent = sum(stages.values()), threads[kind]["on_cpu_s"]
         print(f"  {kind:<8}{row}")
@@ -202,42 +202,42 @@ def _print_stages(found: Mapping[str, Mapping[str, float]], threads: Mapping[str
         print(" sockets, switches and cold caches")
 
 
-def _print_perf(found: Mapping[str, Any]) -> None:
-    if found["problem"]:
-        print(f"\n{found['problem']}")
-    if found["parts"]:
+def _print_perf(shares: Mapping[str, Any]) -> None:
+    if shares["problem"]:
+        print(f"\n{shares['problem']}")
+    if shares["parts"]:
         print(f"\nwhere CPU time goes (perf, {PERF_HZ} Hz), ms a tick")
-        kinds = [kind for kind in found["parts"] if kind in found["samples"]]
+        kinds = [kind for kind in shares["parts"] if kind in shares["samples"]]
         kinds.sort(key=lambda kind: (_KINDS.index(kind.partition(",")[0]), "," in kind))
         parts = Counter[str]()
         for kind in kinds:
-            parts.update(found["parts"][kind])
+            parts.update(shares["parts"][kind])
         heads = [kind.replace(", other threads", " i/o") for kind in kinds]
         print(f"  {'':<32}{''.join(f'{head:>14}' for head in heads)}")
         for part, _ in parts.most_common():
-            cells = [f"{1e3 * found['parts'][kind].get(part, 0.0):14.2f}" for kind in kinds]
+            cells = [f"{1e3 * shares['parts'][kind].get(part, 0.0):14.2f}" for kind in kinds]
             print(f"  {part:<32}{''.join(cells)}")
-        cells = [f"{found['samples'][kind]:14,}" for kind in kinds]
+        cells = [f"{shares['samples'][kind]:14,}" for kind in kinds]
         print(f"  {'samples':<32}{''.join(cells)}")
         for kind in kinds:
-            most = ", ".join(f"{name} {1e3 * s:.2f}" for name, s in list(found["functions"][kind].items())[:6])
+            most = ", ".join(f"{name} {1e3 * s:.2f}" for name, s in list(shares["functions"][kind].items())[:6])
             print(f"  most of {kind}: {most}")
-    if found["calls"]:
+    if shares["calls"]:
         print("\nsystem calls a tick (perf)")
-        for name, calls in found["calls"].items():
+        for name, calls in shares["calls"].items():
             named = {call: number for call, number in calls.items() if call != "all" and number >= 0.05}
             row = ", ".join(f"{call} {number:.1f}" for call, number in sorted(named.items(), key=lambda item: -item[1]))
             print(f"  {name:<16}{calls['all']:8.1f}   {row}")
 
 
-def _print_py_spy(found: Mapping[str, Any]) -> None:
-    if found["problem"]:
-        print(f"\n{found['problem']}")
-    if found["stages"]:
+def _print_py_spy(shares: Mapping[str, Any]) -> None:
+    if shares["problem"]:
+        print(f"\n{shares['problem']}")
+    if shares["stages"]:
         print("\nPython and kernels by stage (py-spy), share of the time that the interpreter is held")
-        for kind, stages in found["stages"].items():
+        for kind, stages in shares["stages"].items():
             row = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in stages.items())
-            print(f"  {kind:<8}{row}   ({found['samples'][kind]} samples)")
+            print(f"  {kind:<8}{row}   ({shares['samples'][kind]} samples)")
 
 
 def main() -> None:
@@ -256,25 +256,25 @@ def main() -> None:
 
     options = LmOptions(tokens=flags.tokens, pes=flags.pes, format=flags.format)
     recorded = record(LmOptions(tokens=_RECORDED_TOKENS, pes=flags.pes, format=flags.format, transport="mem"))
-    found: dict[str, Any] = {"options": options.resolved(), "cores": cores, "load_average": load, "messages": messages(recorded)}
+    profile: dict[str, Any] = {"options": options.resolved(), "cores": cores, "load_average": load, "messages": messages(recorded)}
     print(
         f"{flags.pes} PE processes, {flags.format}, {flags.tokens} tokens; {cores} cores, load average before {load:.1f}",
         flush=True,
     )
-    found["counted"] = counted(options)
-    threads = found["counted"]["threads"]
-    _print_counts(found["counted"], cores)
-    _print_messages(found["messages"])
-    found["stages_s"] = stages_s(recorded)
-    _print_stages(found["stages_s"], _merged(threads))
+    profile["counted"] = counted(options)
+    threads = profile["counted"]["threads"]
+    _print_counts(profile["counted"], cores)
+    _print_messages(profile["messages"])
+    profile["stages_s"] = stages_s(recorded)
+    _print_stages(profile["stages_s"], _merged(threads))
     if not flags.no_perf:
-        found["perf"] = by_perf(options, recorded, threads)
-        _print_perf(found["perf"])
+        profile["perf"] = by_perf(options, recorded, threads)
+        _print_perf(profile["perf"])
     if not flags.no_py_spy:
-        found["py_spy"] = by_py_spy(options, recorded)
-        _print_py_spy(found["py_spy"])
+        profile["py_spy"] = by_py_spy(options, recorded)
+        _print_py_spy(profile["py_spy"])
     if flags.json:
-        flags.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        flags.json.write_text(json.dumps(profile, indent=1) + "\n", "utf-8")
 
 
 def _merged(threads: Mapping[str, Any]) -> dict[str, dict[str, float]]:

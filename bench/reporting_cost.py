@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.pseudo_terminal import COLUMNS, ROWS, terminal
-from bench.targets import Figures, held
+from bench.targets import Figures, verdicts
 from host.commands._run_workload import load_drawing
 from host.launch.launcher import Launcher
 from host.run_folder import write_json
@@ -115,7 +115,7 @@ def measure(tokens: int = 600, runs: int = 3) -> Figures:
     print(f"  a trace of all          {figures['trace']:8.2f} % of the run's time, {entries}")
     parts = f"{middle['closing']:.2f} s until it is written and the processes are gone, {middle['page']:.2f} s for its page"
     print(f"  the report              {figures['report']:8.2f} s: {parts}")
-    print(held(figures), flush=True)
+    print(verdicts(figures), flush=True)
     return figures
 
 

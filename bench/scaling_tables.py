@@ -29,7 +29,7 @@ class Table:
     def lines(self) -> list[str]:
         """Return the table in Markdown."""
         rows = read(self.sweep)
-        cells = [[cell(chosen(rows, which)) for cell in self.columns.values()] for which in self.shown]
+        cells = [[cell(row_with(rows, settings)) for cell in self.columns.values()] for settings in self.shown]
         rule = self.rule or "|".join(["", *["---:"] * len(self.columns), ""])
         return [_line(self.columns), rule, *map(_line, cells)]
 
@@ -51,9 +51,9 @@ def keep(table: Path, sweep: str, to: Path = DOCS) -> None:
         writer.writerows(row for row in rows if not row["problem"])
 
 
-def chosen(rows: Iterable[Row], which: Mapping[str, object]) -> Row:
+def row_with(rows: Iterable[Row], settings: Mapping[str, object]) -> Row:
     """Return the one row with these settings."""
-    (row,) = (row for row in rows if all(row[name] == str(value) for name, value in which.items()))
+    (row,) = (row for row in rows if all(row[name] == str(value) for name, value in settings.items()))
     return row
 
 
@@ -71,7 +71,7 @@ def _setting(name: str) -> Cell:
 
 def _other(sweep: str, cell: Cell, keys: Sequence[str], **changes: object) -> Cell:
     """Return a cell of the row that has the same `keys` and other settings."""
-    return lambda row: cell(chosen(read(sweep), {**{key: row[key] for key in keys}, **changes}))
+    return lambda row: cell(row_with(read(sweep), {**{key: row[key] for key in keys}, **changes}))
 
 
 def _short(name: str) -> Cell:
@@ -118,9 +118,9 @@ def _percent(row: Row) -> str:
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"  # two digits that count
 
 
-def _cost(**which: object) -> Cell:
+def _cost(**settings: object) -> Cell:
     time, energy = _number("token_ms"), _number("token_mj")
-    return _other("activity", lambda row: f"{time(row)} ms, {energy(row)} mJ", ("activity",), **which)
+    return _other("activity", lambda row: f"{time(row)} ms, {energy(row)} mJ", ("activity",), **settings)
 
 
 _PES = {"csr": (110, 130, 152), "packed": (73, 110, 152)}

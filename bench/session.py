@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import gennaker as gk
-from bench.targets import Figures, held
+from bench.targets import Figures, verdicts
 from models.checkpoint import Model, save
 from models.network import Array
 from models.seeded import seeded_egru
@@ -80,4 +80,4 @@ def median_step_ms(chip: gk.Session, vectors: Array, blocks: int = 40, warm: int
 
 if __name__ == "__main__":
     print(f"load average before: {os.getloadavg()[0]:.1f}")
-    print(held(measure()))
+    print(verdicts(measure()))

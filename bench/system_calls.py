@@ -23,7 +23,7 @@ class SystemCalls:
     def __init__(self) -> None:
         self._program = shutil.which("perf")
         self._running: dict[str, subprocess.Popen[str]] = {}
-        self._told: dict[str, str] = {}
+        self._tables: dict[str, str] = {}
 
     def begin(self, pids: Mapping[str, int]) -> None:
         """Start counting for each process of `pids`, by name."""
@@ -37,12 +37,12 @@ class SystemCalls:
         for process in self._running.values():
             process.send_signal(signal.SIGINT)
         for name, process in self._running.items():
-            self._told[name] = process.communicate(timeout=_LEAVE_S)[1]
+            self._tables[name] = process.communicate(timeout=_LEAVE_S)[1]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return for each process the calls by name, "all" included; empty where perf may not count here."""
         by_process: dict[str, dict[str, int]] = {}
-        for name, text in self._told.items():
+        for name, text in self._tables.items():
             rows = [line.split(";") for line in text.splitlines() if line.count(";") > 2]
             counts = {row[2].rpartition("sys_enter")[2].lstrip("_") or "all": int(row[0]) for row in rows if row[0].isdigit()}
             if counts.get("all"):

@@ -49,7 +49,7 @@ Figures = dict[str, float]
 """Measured figures, by the key of `TARGETS`, in its unit."""
 
 
-def held(figures: Figures) -> str:
+def verdicts(figures: Figures) -> str:
     """Return one line for each figure: what it is, what it may be, their ratio, and whether that is met."""
     lines = []
     for key, target in TARGETS.items():

@@ -17,7 +17,7 @@ from typing import Any
 from bench.floors import pipe_s, zmq_s
 from bench.in_memory_run import record
 from bench.kernels import bind, kernels_s
-from bench.targets import CHIP_SEQUENCE_MS, CHIP_TOKEN_MS, CHIP_TOKENS, Figures, held
+from bench.targets import CHIP_SEQUENCE_MS, CHIP_TOKEN_MS, CHIP_TOKENS, Figures, verdicts
 from host.launch.launcher import Launcher
 from host.mapping.advice import largest_batch
 from host.workloads.lm.options import Options as LmOptions
@@ -101,7 +101,7 @@ def measure(tokens: int = 300, runs: int = 5, pes: int = 150, form: str = "csr")
         "zmq_floor": token_ms / zmq_ms, "system_floor": token_ms / system_ms, "token": token_ms, "batch": batch_ms,
         "generation": generation_ms, "ready": median("token", "start_s"), "uss": uss_mb["token"],
     }  # fmt: skip
-    print(held(figures), flush=True)
+    print(verdicts(figures), flush=True)
     return figures
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.targets import Figures, held
+from bench.targets import Figures, verdicts
 from host.errors import Exit
 from host.launch.launcher import Launcher
 from host.workloads.dnn.options import Options
@@ -57,27 +57,27 @@ def main() -> None:
     parser.add_argument("--share", default="none", help="of the block")
     parser.add_argument("--tiles", default="fewest", help="of both")
     parser.add_argument("--skip-block", action="store_true")
-    given = parser.parse_args()
+    flags = parser.parse_args()
     figures: Figures = {}
     images = Options(
-        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="both", tiles=given.tiles, alone=True,
+        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="both", tiles=flags.tiles, alone=True,
         verify=True,
     )  # fmt: skip
     images.check()
     report, verdict = run_verified(images)
     figures["vit_image"] = 1e3 * report["emulation"]["run_s"] / IMAGES
-    said = [f"  digits-vit: {1e3 / figures['vit_image']:,.0f} images a second, {IMAGE_WORKERS} workers; {verdict}"]
-    if not given.skip_block:
+    lines = [f"  digits-vit: {1e3 / figures['vit_image']:,.0f} images a second, {IMAGE_WORKERS} workers; {verdict}"]
+    if not flags.skip_block:
         with tempfile.TemporaryDirectory() as folder:
-            report, verdict = run_verified(block_options(Path(folder), share=given.share, tiles=given.tiles))
+            report, verdict = run_verified(block_options(Path(folder), share=flags.share, tiles=flags.tiles))
         seconds, modelled = report["emulation"]["run_s"], report["modelled"]["time_s"]
         figures["opt_block"] = seconds
         dram = sum(row["dram_bytes"] for row in report["result"]["layers"])
-        said.append(
+        lines.append(
             f"  OPT block: {seconds / modelled:,.0f} times the modelled {1e3 * modelled:.1f} ms; {dram:,} B of DRAM; {verdict}"
         )
-    print(held(figures))
-    print("\n".join(said))
+    print(verdicts(figures))
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

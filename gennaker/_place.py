@@ -30,11 +30,15 @@ def check_neighbours() -> None:
     Ours lie beside this package, wherever that is installed; Python takes what it has imported already, or finds first.
     """
     for name in _PACKAGES:
-        ours, have = _ROOT / name, _folder_of(name)
-        if have is not None and have.resolve() != ours:
+        own_folder, other_folder = _ROOT / name, _folder_of(name)
+        if other_folder is not None and other_folder.resolve() != own_folder:
             how = "is imported already" if name in sys.modules else "comes first on the import path"
             mend = f"rename it, or put {_ROOT} first on sys.path before anything else is imported"
-            raise ImportError(f"gennaker: its package {name!r} is hidden by {have}, which {how}; {mend}", name=name, path=str(have))
+            raise ImportError(
+                f"gennaker: its package {name!r} is hidden by {other_folder}, which {how}; {mend}",
+                name=name,
+                path=str(other_folder),
+            )
 
 
 def _folder_of(name: str) -> Path | None:

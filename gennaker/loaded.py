@@ -29,8 +29,8 @@ class Loaded:
         notes: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self.checkpoint, self.name = checkpoint, name
-        said = checkpoint.provenance.get("notes", ())
-        self.notes = tuple(in_python(str(note)) for note in notes or (said if isinstance(said, list | tuple) else ()))
+        recorded = checkpoint.provenance.get("notes", ())
+        self.notes = tuple(in_python(str(note)) for note in notes or (recorded if isinstance(recorded, list | tuple) else ()))
         exact = checkpoint.provenance.get("exact")
         self.exact: bool | None = exact if isinstance(exact, bool) else None
         self._description = dict(description or {})
@@ -118,8 +118,8 @@ class Loaded:
         ends = [(name, ", ".join(f"{key} {units:,}" for key, units in of.items())) for name, of in self._ends().items()]
         exact = {True: "yes, up to the rounding of sums", False: "no: see the notes", None: ""}[self.exact]
         rows = [("model", self.name), *ends, ("weights", f"{network.nonzeros:,} that are not zero")]
-        known = {name for name, _ in rows}
-        rows += [(name, text) for name, text in self._description.items() if name not in known]
+        names = {name for name, _ in rows}
+        rows += [(name, text) for name, text in self._description.items() if name not in names]
         return rows + ([("exact", exact)] if exact else []) + [("note", note) for note in self.notes]
 
     def _ends(self) -> dict[str, dict[str, int]]:

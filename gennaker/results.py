@@ -40,8 +40,8 @@ class Run:
     True
     """
 
-    def __init__(self, name: str, folder: TemporaryFolder, sequences: Sequences, kept: tuple[str, ...]) -> None:
-        self._name, self._folder, self._sequences, self._kept = name, folder, sequences, kept
+    def __init__(self, name: str, folder: TemporaryFolder, sequences: Sequences, saved: tuple[str, ...]) -> None:
+        self._name, self._folder, self._sequences, self._saved = name, folder, sequences, saved
         self.report: dict[str, Any] = read_report(self._path)
 
     @property
@@ -49,9 +49,9 @@ class Run:
         return self._folder.path / "run"
 
     def _file(self, name: str) -> Path:
-        if name not in self._kept:
-            have = ", ".join(self._kept) or "nothing"
-            raise Error(f"run.{name}: was not kept; run with save=({', '.join(map(repr, (*self._kept, name)))}), have {have}")
+        if name not in self._saved:
+            have = ", ".join(self._saved) or "nothing"
+            raise Error(f"run.{name}: was not kept; run with save=({', '.join(map(repr, (*self._saved, name)))}), have {have}")
         return self._path / f"{name}.npz"
 
     @cached_property
@@ -126,13 +126,13 @@ class Run:
         except ImportError:
             raise Error("to_xarray needs xarray: pip install xarray") from None
         arrays: dict[str, Any] = {}
-        for kept in ("outputs", "states"):
-            if kept in self._kept:
-                with np.load(self._file(kept)) as file:
+        for array in ("outputs", "states"):
+            if array in self._saved:
+                with np.load(self._file(array)) as file:
                     arrays["length"] = ("sequence", file["lengths"])
                     for name in file.files:
                         if name != "lengths":
-                            population = name if kept == "outputs" else name.rpartition(".")[0]
+                            population = name if array == "outputs" else name.rpartition(".")[0]
                             axes = [f"{population}.phase", f"{population}.unit"][4 - file[name].ndim :]
                             arrays[name] = (("sequence", "time", *axes), file[name])
         return xarray.Dataset(arrays)

@@ -10,7 +10,8 @@ import numpy as np
 from gennaker.costs import Cost, cost_of
 from gennaker.temporary_folder import TemporaryFolder
 from host.cost.ledger import RunLedger
-from host.cost.price import Pricing, terms_of
+from host.cost.pricing import Pricing
+from host.cost.terms import terms_of
 from host.mapping.placement import Placement
 from host.run.event_hash import EventStream
 from host.run.recorder import Recorder
@@ -68,11 +69,11 @@ class StepLedger(Recorder):
 
     def cost(self, settings: Iterable[str] = ()) -> Cost | None:
         """Return what all steps cost so far, with settings as of `launch.py price`; None before the first."""
-        run, asked = self.run_ledger(), tuple(settings)
+        run, choices = self.run_ledger(), tuple(settings)
         if not run.positions:
             return None
-        key = asked, run.has_transfers  # of which the first changes what there is to price
-        settled = self._settled.get(key) or _Settled(Pricing(run, *terms_of(run, asked)))
+        key = choices, run.has_transfers  # of which the first changes what there is to price
+        settled = self._settled.get(key) or _Settled(Pricing(run, *terms_of(run, choices)))
         settled.add_blocks(run)
         self._settled = {key: settled}
         return settled.cost(run)

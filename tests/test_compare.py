@@ -58,6 +58,8 @@ def test_runs_stand_side_by_side_with_how_they_differ(runs, compare):
     assert lines["time a vector"].endswith(f"{100 * (after / before - 1):+.0f} %")
     assert lines["format"].split() == ["format", "csr", "packed", "another"]
     assert len(lines["events"].split()) == 3  # as many in both: no difference is told
+    assert "egru1 recurrent product R y" in lines
+    assert "egru_internal" not in out
 
 
 def test_the_same_as_csv_and_as_json(runs, compare):
@@ -65,6 +67,7 @@ def test_the_same_as_csv_and_as_json(runs, compare):
     rows = list(csv.DictReader(io.StringIO(compare(*runs, "--csv")[1])))
     assert told["runs"] == ["csr", "packed"]
     assert [row["figure"] for row in rows] == [figure["figure"] for figure in told["figures"]]
+    assert "egru1 egru_internal" in [row["figure"] for row in rows]  # a program's name for it
     row = next(row for row in rows if row["figure"] == "time a vector")
     assert float(row["packed"]) == next(f["values"][1] for f in told["figures"] if f["figure"] == "time a vector")
 

@@ -18,8 +18,8 @@ from host.cost.ledger_writer import save_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import machine_traffic
 from host.cost.neurobench import neurobench_metrics
-from host.cost.price import price_block
 from host.cost.price import price_positions as price
+from host.cost.priced import price_block
 from host.cost.timeline import timeline
 from host.errors import HostError
 from host.mapping.placement import place

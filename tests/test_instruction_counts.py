@@ -15,14 +15,14 @@ from noc.chip import load_chip
 
 def test_prices_reckon_with_the_counts_that_are_kept():
     table, chip = load_table(), load_chip()
-    for name, entry in counts.kept().items():
+    for name, entry in counts.read_counts().items():
         one = chip.facts[name.removeprefix("chip.")] if name.startswith("chip.") else table.constants[name]
         assert (one.value, one.low, one.high) == (entry["value"], entry["low"], entry["high"]), name
 
 
 def test_whatever_is_counted_in_cycles_of_the_core_is_kept():
     """So that no constant of a loop is a number that nobody can make again."""
-    by_count = counts.kept()
+    by_count = counts.read_counts()
     # Of the core, of the chip's unit, and a library's as a third party has it: no loop's.
     other = {"branch_refill_cycles", "exp_unit_cycles", "dnn_softmax_library_cycles"}
     for name, one in load_table().constants.items():

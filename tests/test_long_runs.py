@@ -19,7 +19,8 @@ from host.cost.ledger_writer import FILE, save_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import machine_traffic
 from host.cost.neurobench import neurobench_metrics
-from host.cost.price import price, price_block, price_positions
+from host.cost.price import price, price_positions
+from host.cost.priced import price_block
 from host.cost.windows import windows
 from host.mapping.placement import place
 from host.run.recorder import Recorder

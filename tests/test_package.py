@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -141,3 +142,25 @@ def test_bash_completes_commands_flags_and_choices(tmp_path):
 def test_the_container_takes_along_what_the_package_is():
     copied = re.findall(r"^COPY (\w+) \1$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(copied) == {*PACKAGES, "completions"}
+
+
+def test_the_container_s_file_has_nothing_that_a_linter_finds():
+    program = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("hadolint is not here (extra `dev`)")
+    checked = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True, timeout=60)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_container_can_be_built(tmp_path):
+    """Where a daemon is: the image answers as the program does."""
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True, timeout=60).returncode:
+        pytest.skip("no daemon of Docker here")
+    name = tmp_path / "image"
+    subprocess.run(["docker", "build", "--iidfile", str(name), str(ROOT)], check=True, capture_output=True, timeout=1700)
+    image = name.read_text(encoding="utf-8").strip()
+    said = subprocess.run(["docker", "run", "--rm", "--init", image, "--version"], capture_output=True, text=True, timeout=120)
+    assert said.returncode == 0, said.stderr
+    assert "gennaker" in said.stdout.lower()

@@ -25,8 +25,8 @@ from gennaker.figures import Figures
 from host.cli import main
 from host.cost import twins
 from host.cost.cost_table import load_table
-from host.cost.price import price_block
 from host.cost.price import price_positions as price
+from host.cost.priced import price_block
 from host.mapping.placement import place
 from host.run_folder import SCHEMA, read_report
 from host.show import chip_plots, plots

@@ -19,7 +19,8 @@ from host.cli import main
 from host.commands import _paper_runs
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
-from host.cost.price import Priced, price_at
+from host.cost.price import price_at
+from host.cost.priced import Priced
 from host.cost.tornado import Bar, tornado
 from host.run_folder import read_report
 from host.show.summary import published

@@ -20,7 +20,8 @@ from host.cost import twins
 from host.cost.cost_table import CHOICES, load_table
 from host.cost.ledger_file import load_ledger
 from host.cost.ledger_writer import save_ledger
-from host.cost.price import price_at, price_block
+from host.cost.price import price_at
+from host.cost.priced import price_block
 from host.run_folder import read_report
 from host.show.pictures import make_pictures
 from tests.tools.ledgers import cut, paper_lm

@@ -138,6 +138,11 @@ def test_the_panel_shows_raster_counts_and_membrane(files):
     assert any("█" * 8 in line for line in text)
     assert text[-1].startswith("membrane lif4:3")
     assert all(len(line) <= 80 for line in text)
+    membranes = PANEL.lines(job.shown, {**shown, "scores": [-0.001, 0.613, -2.5, *[0.0] * 8]}, 80, 20)
+    written = " ".join("".join(span.text for span in line) for line in membranes)
+    assert "0.61" in written
+    assert "-2.50" in written
+    assert "-0.0" not in written
     assert PANEL.lines({}, {}, 80, 20) == []
     assert shaded([[0.0, 0.6], [0.2, 0.0]], 2, 5) == [" ▒   ", "█    "]
 

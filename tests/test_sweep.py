@@ -14,7 +14,8 @@ from matplotlib.colors import to_rgb
 from host.cli import main
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.ledger_file import load_ledger
-from host.cost.price import price, price_block
+from host.cost.price import price
+from host.cost.priced import price_block
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell
@@ -99,6 +100,11 @@ def test_points_cross_every_list_and_settings_are_told_apart(tmp_path):
     assert set(experiment.of_run(points[0])) == {"input", "layers", "density", "tokens", "transport", "pes", "format"}
     assert len({slug(experiment.of_run(point), experiment.grid) for point in points}) == 4
     assert experiment.plots[0].series == ("format", "schedule", "branch_refill_cycles")
+
+
+@pytest.mark.parametrize(("base", "unit"), [("", "token"), ("workload = 'lm'", "token"), ("workload = 'dvs'", "frame")])
+def test_a_plot_calls_a_position_what_the_named_workload_does(tmp_path, base, unit):
+    assert read(written(tmp_path, f"[base]\n{base}\n[grid]\npes = [1, 2]\n"), columns_of, DEFAULT).unit == unit
 
 
 def test_lists_that_move_together_are_one_axis(tmp_path):
@@ -404,6 +410,20 @@ def test_an_ideal_line_begins_at_the_first_point_and_says_what_it_is(axes_of, id
 def test_ticks_of_a_logarithmic_axis_are_the_numbers_that_were_run(axes_of):
     axes = axes_of({"csr": CURVE}, log=("x", "y"))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "ticks"),
+    [((1, 60), "1 2 5 10 20 50"), ((0.02, 300), "0.1 1 10 100"), ((1e4, 2e11), "10,000 100,000 1 M 10 M 100 M 1 G 10 G 100 G")],
+)
+def test_ticks_between_few_and_many_powers_of_ten_are_numbers_never_powers(axes_of, ends, ticks):
+    axes = axes_of({"csr": sweep_plots.Curve([*zip(range(30), [ends[0]] * 15 + [ends[1]] * 15, strict=True)])}, log=("y",))
+    axes.set_ylim(*ends)
+    axes.figure.canvas.draw()
+    labels = [
+        label.get_text() for label, at in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True) if ends[0] <= at <= ends[1]
+    ]
+    assert " ".join(labels) == ticks
 
 
 def test_a_band_needs_both_ends_of_every_point(tmp_path):

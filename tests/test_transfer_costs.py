@@ -14,8 +14,9 @@ from host.cost.cost_table import load_table
 from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
 from host.cost.ledger_file import load_ledger
 from host.cost.ledger_writer import save_ledger
-from host.cost.price import price_at, terms_of
+from host.cost.price import price_at
 from host.cost.price import price_positions as price
+from host.cost.terms import terms_of
 from host.errors import HostError
 from host.run.offline import record
 from host.run.run import Run

@@ -13,11 +13,13 @@ import pytest
 from host.cli import main
 from host.cost import twins
 from host.cost.cost_table import CHIP_NUMBERS, apply_settings, load_table
-from host.cost.price import facts_of, price
+from host.cost.price import price
 from host.cost.sensitivity import sensitivities
+from host.cost.terms import facts_of
 from host.cost.tornado import MEASURES, tornado
-from host.cost.uncertain import sentences_on_ends, uncertain, with_value
-from host.show.uncertainty import format_change, format_tornado, sensitivity_rows
+from host.cost.uncertain import uncertain, with_value
+from host.show.quantities import format_constant
+from host.show.uncertainty import format_change, format_tornado, sensitivity_rows, sentences_on_ends
 from noc.chip import load_chip
 from tests.tools.ledgers import paper_lm
 
@@ -103,7 +105,7 @@ def test_what_moves_nothing_is_in_no_bar(ledger):
 
 def test_reasons_are_given_for_values_on_an_end():
     told = sentences_on_ends(everything())
-    assert any(line.startswith("branch_refill_cycles 1, low end of 1 to 2: ") for line in told)
+    assert any(line.startswith("branch_refill_cycles 1 (1 to 2) cycle, at its low end: ") for line in told)
     assert all(len(line.split(": ")) == 2 and line.split(": ")[1] for line in told)
 
 
@@ -166,3 +168,17 @@ def test_the_tornado_as_a_user_meets_it(recorded, tmp_path, capsys):
     for flags, line in ((["--csv"], "--csv: needs --tornado"), (["--tornado", "--csv", "--json"], "choose one")):
         assert main(["price", str(recorded), *flags]) == 2
         assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("constant", "text"),
+    [
+        ((16, (8, 1e6), "flit"), "16 (8 to 1,000,000) flit"),
+        ((5.95e9, (2.4e9, 6.4e9), "byte/s"), "5.95 (2.4 to 6.4) Gbyte/s"),
+        ((5e-8, (7.5e-9, 2e-7), "s"), "50 (7.5 to 200) ns"),
+        ((0.01, (0, 1), "share"), "0.01 (0 to 1) share"),
+        ((25, None, "cycle"), "25 cycle"),
+    ],
+)
+def test_a_constant_is_shown_without_powers_of_ten(constant, text):
+    assert format_constant(*constant) == text

@@ -123,15 +123,15 @@ def window(program: Compiled, name: str, kernel: int, stride: int) -> Iterator[C
     for rows, columns in ((4, 5), (8, 8), (14, 14)):
         width = (columns - 1) * stride + kernel
         x = _bytes(rng, (rows - 1) * stride + kernel, width)
-        seen = np.lib.stride_tricks.sliding_window_view(x.astype(int), (kernel, kernel))[::stride, ::stride]
+        windows = np.lib.stride_tricks.sliding_window_view(x.astype(int), (kernel, kernel))[::stride, ::stride]
         weights, rest = _bytes(rng, kernel, kernel), 1000
         shape, more = (rows, columns), ([weights] if name == "depthwise" else [])
         out = np.zeros(shape, "i1" if name == "largest" else "<i4")
         run, arrays = program.call(
             name, rows, columns, kernel, stride, width, x, *more, out, *([] if name == "largest" else [rest])
         )
-        expected = {"largest": seen.max((2, 3)), "sums_of_windows": seen.sum((2, 3)) + rest}
-        _equal(arrays[-1], expected[name] if name in expected else (seen * weights).sum((2, 3)) + rest)
+        expected = {"largest": windows.max((2, 3)), "sums_of_windows": windows.sum((2, 3)) + rest}
+        _equal(arrays[-1], expected[name] if name in expected else (windows * weights).sum((2, 3)) + rest)
         yield {"element": rows * columns * kernel * kernel}, run
 
 
@@ -144,9 +144,9 @@ def softmax(program: Compiled, name: str) -> Iterator[Case]:
             exponentials = values if name == "softmax" else np.zeros(width, "<u4")
             run, arrays = program.call(name, rows, width, x, exponentials, np.zeros((rows, width), "i1"), 0xFFFFFF80, float(factor))
             if name == "softmax":
-                looked = values[x.max(axis=1, keepdims=True).astype(int) - x]
-                ratio = factor / looked.sum(axis=1, keepdims=True).astype(np.float32)
-                _equal(arrays[2], _clamped(-128 + (looked.astype(np.float32) * ratio + np.float32(0.5)).astype(int)))
+                powers = values[x.max(axis=1, keepdims=True).astype(int) - x]
+                ratio = factor / powers.sum(axis=1, keepdims=True).astype(np.float32)
+                _equal(arrays[2], _clamped(-128 + (powers.astype(np.float32) * ratio + np.float32(0.5)).astype(int)))
             yield {"element": rows * width, "row": rows}, run
 
 

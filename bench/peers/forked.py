@@ -20,15 +20,15 @@ from host.processes.parent_death import die_with
 class Forked:
     """Forked processes, by rank, and a pipe to each for its report."""
 
-    def __init__(self, size: Size, body: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> None:
-        """Start `size.processes` processes that run `body(part, *given[rank])`."""
+    def __init__(self, size: Size, body: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> None:
+        """Start `size.processes` processes that run `body(part, *arguments[rank])`."""
         gc.collect()
         gc.freeze()  # a collection in a child would touch, and so copy, what it shares with the others
         context = multiprocessing.get_context("fork")
         self._children, self._pipes = [], []
         for rank in range(size.processes):
             parent_end, child_end = context.Pipe()
-            child = context.Process(target=_child, args=(os.getpid(), child_end, rank, size, body, given[rank]), daemon=True)
+            child = context.Process(target=_child, args=(os.getpid(), child_end, rank, size, body, arguments[rank]), daemon=True)
             child.start()
             child_end.close()  # so that the end of a child is heard as the end of its pipe
             self._children.append(child)
@@ -44,9 +44,9 @@ class Forked:
         return reports
 
 
-def _child(parent_pid: int, pipe: Connection, rank: int, size: Size, body: Callable[..., None], given: tuple[Any, ...]) -> None:
+def _child(parent_pid: int, pipe: Connection, rank: int, size: Size, body: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     die_with(parent_pid)
     part = Part(rank, size)
-    body(part, *given)
+    body(part, *arguments)
     pipe.send(tuple(part.report()))
     pipe.recv()  # nobody leaves before all have measured their memory

@@ -14,10 +14,10 @@ _BYTES = _HEAD_BYTES + MOST * EVENT.itemsize
 
 
 class Padding:
-    """Buffers of one process: `mine` (record bytes,) uint8 to send, `everybody` (processes * record bytes,) to hear into."""
+    """Buffers of one process: `own` (record bytes,) uint8 to send, `everybody` (processes * record bytes,) to hear into."""
 
     def __init__(self, processes: int) -> None:
-        self.mine = np.zeros(_BYTES, np.uint8)
+        self.own = np.zeros(_BYTES, np.uint8)
         self.everybody = np.zeros(processes * _BYTES, np.uint8)
         rows = self.everybody.reshape(processes, _BYTES)
         self._counts = rows[:, :_HEAD_BYTES].view("<u8")
@@ -25,9 +25,9 @@ class Padding:
         self._slots = np.arange(MOST)
 
     def fill(self, batch: bytes) -> None:
-        """Put `batch` into `mine`."""
-        self.mine[:_HEAD_BYTES].view("<u8")[0] = len(batch) // EVENT.itemsize
-        self.mine[_HEAD_BYTES : _HEAD_BYTES + len(batch)] = np.frombuffer(batch, np.uint8)
+        """Put `batch` into `own`."""
+        self.own[:_HEAD_BYTES].view("<u8")[0] = len(batch) // EVENT.itemsize
+        self.own[_HEAD_BYTES : _HEAD_BYTES + len(batch)] = np.frombuffer(batch, np.uint8)
 
     def run(self) -> bytes:
         """Return all events in `everybody`, in order of rank."""

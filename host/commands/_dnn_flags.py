@@ -44,13 +44,13 @@ def take_dnn_flags(flags: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def refuse_dnn_flags(given: dict[str, Any]) -> None:
+def refuse_dnn_flags(of_dnn: dict[str, Any]) -> None:
     """Raise HostError where a network of events is told how to quantise a DNN."""
-    if given:
-        raise HostError(f"--{min(given)}: is for DNNs (ONNX, .pt2); this is a network of events")
+    if of_dnn:
+        raise HostError(f"--{min(of_dnn)}: is for DNNs (ONNX, .pt2); this is a network of events")
 
 
-def quantise_file(source: Path, given: dict[str, Any], *, per_channel: bool) -> tuple[Any, list[str]]:
+def quantise_file(source: Path, of_dnn: dict[str, Any], *, per_channel: bool) -> tuple[Any, list[str]]:
     """Return the quantised model of a file and the lines of what was lost; ModelError or HostError where that cannot be."""
     from dataclasses import replace
 
@@ -59,26 +59,26 @@ def quantise_file(source: Path, given: dict[str, Any], *, per_channel: bool) -> 
     from models.quantise.dnn import check_settings, quantise_dnn
     from models.quantise.dnn_lower import DnnSettings
 
-    if "shape" in given and dnn_importer(source) is None:
+    if "shape" in of_dnn and dnn_importer(source) is None:
         raise HostError(f"quantise {source} --shape: a checkpoint's shapes are fixed; --shape belongs to `import`")
-    model = load_dnn_model(source, {"shape": given["shape"]} if "shape" in given else None)
+    model = load_dnn_model(source, {"shape": of_dnn["shape"]} if "shape" in of_dnn else None)
     if model.prepared is None:
         raise ModelError(f"quantise {source}: holds integers alone; needs the float graph")
     own = bool(model.prepared.grids)
     settings = DnnSettings(
-        scales=given.get("scales", "pow2"), rounding=given.get("round", "even" if own else "half-up"),
-        overflow=given.get("overflow", "saturate"), per_channel=per_channel, equalise=given.get("equalise", True),
+        scales=of_dnn.get("scales", "pow2"), rounding=of_dnn.get("round", "even" if own else "half-up"),
+        overflow=of_dnn.get("overflow", "saturate"), per_channel=per_channel, equalise=of_dnn.get("equalise", True),
     )  # fmt: skip
     check_settings(settings)
-    most = given.get("samples", 100)
+    most = of_dnn.get("samples", 100)
     if not 1 <= most <= _MOST_SAMPLES:
         raise HostError(f"--samples {most}: needs 1 to {_MOST_SAMPLES:,}")
     samples = None
-    if "calibrate" in given:
-        samples = read_samples(Path(given["calibrate"]), model.prepared.graph, most)
+    if "calibrate" in of_dnn:
+        samples = read_samples(Path(of_dnn["calibrate"]), model.prepared.graph, most)
     elif not own:
         raise HostError(f"quantise {source}: a float DNN's scales are chosen by samples; give some with --calibrate FILE")
-    who = f"--calibrate {given['calibrate']}" if samples is not None else f"quantise {source}"
+    who = f"--calibrate {of_dnn['calibrate']}" if samples is not None else f"quantise {source}"
     try:
         network, losses = quantise_dnn(model.prepared, samples, settings, who, most)
     except ModelError as error:

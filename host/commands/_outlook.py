@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from host.cost.ledger import Ledger
-from host.cost.price import Priced, price_positions, terms_of
+from host.cost.price import price_positions
+from host.cost.priced import Priced
+from host.cost.terms import terms_of
 from host.errors import Exit, HostError
 from host.run.offline import OfflineRun, record
 from host.run_folder import new_folder

@@ -10,11 +10,12 @@ from typing import Any
 from host.cost.cost_table import SCHEDULED, apply_settings, load_table
 from host.cost.program_price import LayerTerms, ProgramCost, program_cost
 from host.cost.program_settings import split_settings
-from host.cost.uncertain import sentences_on_ends, uncertain
+from host.cost.uncertain import uncertain
 from host.errors import need_file
 from host.mapping.tiling import LayerWork, PlannedLayer, Program, plan_program, workers_of
 from host.show.quantities import format_band, format_quantity
 from host.show.text_table import format_table, wrap_words
+from host.show.uncertainty import sentences_on_ends
 from noc.chip import load_chip
 
 _COLUMNS, _NAME = 100, 28

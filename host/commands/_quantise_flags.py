@@ -40,28 +40,30 @@ def add_quantise_flags(parser: Any, bits: str) -> None:
 
 def take_quantise_flags(flags: dict[str, Any]) -> QuantiseFlags:
     """Take the flags out of a command's; HostError for bits that cannot be, or for flags that say how to do what is not done."""
-    chosen = QuantiseFlags(**{name: flags.pop(name) for name in QuantiseFlags._fields})
-    if chosen.bits == FLOAT:
-        names = [f"--{name.replace('_', '-')}" for name in QuantiseFlags._fields[1:] if getattr(chosen, name) not in (None, False)]
+    settings = QuantiseFlags(**{name: flags.pop(name) for name in QuantiseFlags._fields})
+    if settings.bits == FLOAT:
+        names = [
+            f"--{name.replace('_', '-')}" for name in QuantiseFlags._fields[1:] if getattr(settings, name) not in (None, False)
+        ]
         if names:
             raise HostError(f"{', '.join(names)}: says how to quantise; needs --bits 8")
-    elif chosen.bits not in {str(bits) for bits in range(2, 9)}:
-        raise HostError(f"--bits {chosen.bits}: needs 8 (or 2 to 7), or {FLOAT}")
-    return chosen
+    elif settings.bits not in {str(bits) for bits in range(2, 9)}:
+        raise HostError(f"--bits {settings.bits}: needs 8 (or 2 to 7), or {FLOAT}")
+    return settings
 
 
-def quantise_model(model: Model, chosen: QuantiseFlags) -> tuple[Model, list[str]]:
+def quantise_model(model: Model, settings: QuantiseFlags) -> tuple[Model, list[str]]:
     """Return a spiking model with int8 weights and lines of what was done; ModelError where it cannot be. Of "float": as it is."""
-    if chosen.bits == FLOAT:
+    if settings.bits == FLOAT:
         return model, []
     from dataclasses import replace
 
     from models.quantise.grids import Grid
     from models.quantise.spiking import quantise_spiking
 
-    percentile = 100.0 if chosen.percentile is None else chosen.percentile
-    grid = Grid(bits=int(chosen.bits), percentile=percentile, per_row=chosen.per_channel)
-    state, inputs = "int32" if chosen.int32_state else "float32", chosen.input_events or ("float32" if model.front else "spike")
+    percentile = 100.0 if settings.percentile is None else settings.percentile
+    grid = Grid(bits=int(settings.bits), percentile=percentile, per_row=settings.per_channel)
+    state, inputs = "int32" if settings.int32_state else "float32", settings.input_events or ("float32" if model.front else "spike")
     network, report = quantise_spiking(model.network, grid, state=state, inputs=inputs)
     facts = {"bits": grid.bits, "percentile": percentile, "per_channel": grid.per_row, "state": state, "inputs": inputs}
     return replace(model, network=network, provenance={**model.provenance, "quantised": facts}), format_report(report)

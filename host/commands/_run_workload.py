@@ -99,9 +99,9 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
 
 def _read_unfinished(workload: Workload, flags: Mapping[str, Any]) -> Unfinished:
     """Return the run that `--resume` names; HostError where options are given beside it."""
-    given, names = dict(flags), {entry.name for entry in fields(workload.options)}
-    take_model(given)
-    beside = [name for name in given if name in names] + [name for name in ("config", "out", "fault") if given[name]]
+    options, names = dict(flags), {entry.name for entry in fields(workload.options)}
+    take_model(options)
+    beside = [name for name in options if name in names] + [name for name in ("config", "out", "fault") if options[name]]
     if beside:
         raise HostError(f"--resume {flags['resume']}: a run has its options already; leave out {', '.join(beside)}")
     return read_unfinished(Path(flags["resume"]), workload.name)

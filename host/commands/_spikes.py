@@ -45,26 +45,32 @@ def compare_spikes(path: Path, folder: Path, ledger: RunLedger) -> list[SpikeRow
         if number not in ledger.layers:
             have = ", ".join(f"{n} {ledger.populations[n].name}" for n in ledger.layers)
             raise HostError(f"{who}: population {number} is no layer of the run; have {have}")
-        name, ours = ledger.populations[number].name, int(sent[number])
-        theirs = _keys(measured, number)
+        name, spikes = ledger.populations[number].name, int(sent[number])
+        measured_keys = _keys(measured, number)
         if recorded is None:
-            rows.append(SpikeRow(layer=name, measured=len(theirs), modelled=ours))
+            rows.append(SpikeRow(layer=name, measured=len(measured_keys), modelled=spikes))
             continue
-        run = _keys(recorded, number)
-        apart = np.setxor1d(theirs, run)
+        run_keys = _keys(recorded, number)
+        apart = np.setxor1d(measured_keys, run_keys)
         first = (int(apart[0]["sequence"]), int(apart[0]["position"]), int(apart[0]["unit"])) if len(apart) else None
         rows.append(
-            SpikeRow(layer=name, measured=len(theirs), modelled=len(run), both=len(np.intersect1d(theirs, run)), first=first)
+            SpikeRow(
+                layer=name,
+                measured=len(measured_keys),
+                modelled=len(run_keys),
+                both=len(np.intersect1d(measured_keys, run_keys)),
+                first=first,
+            )
         )
     return rows
 
 
 def _keys(events: Mapping[str, I64], population: int) -> Array:
     """Return (sequence, position, unit) of a population's events, each once, ascending."""
-    chosen = events["population"] == population
-    keys = np.zeros(int(chosen.sum()), [("sequence", "<i8"), ("position", "<i8"), ("unit", "<i8")])
+    of_population = events["population"] == population
+    keys = np.zeros(int(of_population.sum()), [("sequence", "<i8"), ("position", "<i8"), ("unit", "<i8")])
     for name in keys.dtype.names or ():
-        keys[name] = events[name][chosen]
+        keys[name] = events[name][of_population]
     return np.unique(keys)
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
-from host.cost.price import facts_of, price
+from host.cost.price import price
+from host.cost.terms import facts_of
 from host.cost.tornado import rows_of, tornado
-from host.cost.uncertain import Uncertain, sentences_on_ends, uncertain
+from host.cost.uncertain import Uncertain, uncertain
 from host.errors import HostError
 from host.show import sweep_plots
-from host.show.uncertainty import format_ends, format_tornado
+from host.show.uncertainty import format_ends, format_tornado, sentences_on_ends
 from noc.chip import ChipSpec
 
 

@@ -18,8 +18,10 @@ from host.commands._outlook import run_outlook
 from host.commands._paper_runs import paper_parts, run_into
 from host.cost.ledger import Ledger
 from host.cost.ledger_file import load_ledger
-from host.cost.price import PricedPositions, price_positions, terms_of
+from host.cost.price import price_positions
+from host.cost.priced import PricedPositions
 from host.cost.sensitivity import sensitivities
+from host.cost.terms import terms_of
 from host.cost.tornado import Bar, tornado
 from host.errors import Exit, HostError
 from host.options import RunOptions, transport_names

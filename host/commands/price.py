@@ -22,7 +22,9 @@ from host.cost.ledger import RunLedger
 from host.cost.ledger_file import open_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
-from host.cost.price import Priced, chip_for, price, price_block
+from host.cost.price import price
+from host.cost.priced import Priced, price_block
+from host.cost.terms import chip_for
 from host.cost.what_if import PricingTerms
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
@@ -117,8 +119,8 @@ def run(flags: Mapping[str, Any]) -> int:
 
 def _price_program(title: str, works: Sequence[LayerWork], costs: Path | None, flags: Mapping[str, Any]) -> int:
     """Print what a scheduled network would cost; HostError for flags that are of recorded runs."""
-    if given := [name for name in ("machines", "what_if", "tornado") if flags.get(name)]:
-        raise HostError(f"--{given[0].replace('_', '-')}: is of recorded runs; a DNN is priced without one")
+    if beside := [name for name in ("machines", "what_if", "tornado") if flags.get(name)]:
+        raise HostError(f"--{beside[0].replace('_', '-')}: is of recorded runs; a DNN is priced without one")
     RunOptions(**{"chips": flags["chips"]} if flags["chips"] is not None else {}).check()
     is_file = flags["chip"] is not None and Path(flags["chip"]).suffix == ".toml"
     terms = terms_of(

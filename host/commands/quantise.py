@@ -41,23 +41,23 @@ def run(flags: dict[str, Any]) -> int:
     from host.workloads.dnn_files import holds_dnn
     from host.workloads.site import load_model, model_path
 
-    given, of_egru = take_dnn_flags(flags), take_egru_flags(flags)
-    source, target, chosen = flags.pop("source"), Path(flags.pop("target")), take_quantise_flags(flags)
-    if chosen.bits == FLOAT:
+    of_dnn, of_egru = take_dnn_flags(flags), take_egru_flags(flags)
+    source, target, settings = flags.pop("source"), Path(flags.pop("target")), take_quantise_flags(flags)
+    if settings.bits == FLOAT:
         raise HostError(f"quantise --bits {FLOAT}: does nothing; needs 8 (or 2 to 7)")
     check_new("quantise", target)
     path = model_path(source, "") or Path(source)
     if holds_dnn(path):
         refuse_egru_flags(of_egru, "a DNN")
-        return _quantise_dnn(path, target, chosen, given)
+        return _quantise_dnn(path, target, settings, of_dnn)
     model = load_model(path)
     if is_egru(model):
-        _refuse_spiking(chosen, "an EGRU takes --weights and --events")
-        model, report = quantise_egru_model(model, of_egru, given)
+        _refuse_spiking(settings, "an EGRU takes --weights and --events")
+        model, report = quantise_egru_model(model, of_egru, of_dnn)
     else:
         refuse_egru_flags(of_egru, "no network of them")
-        refuse_dnn_flags(given)
-        model, report = quantise_model(model, chosen)
+        refuse_dnn_flags(of_dnn)
+        model, report = quantise_model(model, settings)
     from models.checkpoint import save
 
     size = write_new("quantise", target, lambda path: save(path, model))
@@ -65,19 +65,19 @@ def run(flags: dict[str, Any]) -> int:
     return 0
 
 
-def _quantise_dnn(source: Path, target: Path, chosen: QuantiseFlags, given: dict[str, Any]) -> int:
+def _quantise_dnn(source: Path, target: Path, settings: QuantiseFlags, of_dnn: dict[str, Any]) -> int:
     from models.dnn.file import save_dnn
 
-    _refuse_spiking(chosen._replace(per_channel=False), "a DNN is quantised to 8 bits")
-    model, report = quantise_file(source, given, per_channel=chosen.per_channel)
+    _refuse_spiking(settings._replace(per_channel=False), "a DNN is quantised to 8 bits")
+    model, report = quantise_file(source, of_dnn, per_channel=settings.per_channel)
     size = write_new("quantise", target, lambda path: save_dnn(path, model))
     print("\n".join([*report, f"written {target} ({size:,} bytes)"]))
     return 0
 
 
-def _refuse_spiking(chosen: QuantiseFlags, instead: str) -> None:
+def _refuse_spiking(settings: QuantiseFlags, instead: str) -> None:
     """Raise HostError where something else is told how to quantise a spiking network."""
     names = ("percentile", "per_channel", "int32_state", "input_events")
-    spiking = [f"--{name.replace('_', '-')}" for name in names if getattr(chosen, name)]
-    if chosen.bits != "8" or spiking:
-        raise HostError(f"{', '.join(spiking) or f'--bits {chosen.bits}'}: is for spiking networks; {instead}")
+    spiking = [f"--{name.replace('_', '-')}" for name in names if getattr(settings, name)]
+    if settings.bits != "8" or spiking:
+        raise HostError(f"{', '.join(spiking) or f'--bits {settings.bits}'}: is for spiking networks; {instead}")

@@ -15,8 +15,8 @@ from typing import Any
 from host.commands._paper_runs import paper_parts, run_into
 from host.commands._tornado import print_csv
 from host.cost.ledger_file import open_ledger
-from host.cost.price import terms_of
 from host.cost.sensitivity import Sensitivity, sensitivities
+from host.cost.terms import terms_of
 from host.cost.tornado import Bar, rows_of, tornado
 from host.errors import Exit, HostError
 from host.options import RunOptions

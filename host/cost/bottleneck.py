@@ -13,7 +13,7 @@ from typing import Any
 
 from host.cost.cycles import LINKS, SEND, TRANSFERS, UNITS, WAIT
 from host.cost.ledger import RunLedger
-from host.cost.price import Priced
+from host.cost.priced import Priced
 from host.cost.twins import stage_words
 
 MULTIPLY = "multiplying"

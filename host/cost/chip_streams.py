@@ -56,18 +56,18 @@ def turn_packets(ledger: Ledger) -> I64:
 class ChipStreams:
     """What chips send each other: in each exchange, a chip's senders make one stream to all other chips that listen.
 
-    `sources` and `wanted` (exchanges, chips) bool: chips with senders, and those where it is heard. `emitted` (positions,
+    `sources` and `listening` (exchanges, chips) bool: chips with senders, and those where it is heard. `emitted` (positions,
     exchanges, chips) packets of a chip's senders.
     """
 
     sources: Array
-    wanted: Array
+    listening: Array
     emitted: I64
 
     @cached_property
     def leaves(self) -> Array:
         """Whether what a chip sends is heard on another, (exchanges, chips) bool."""
-        return np.asarray(self.sources & (self.wanted.sum(axis=1, keepdims=True) > self.wanted))
+        return np.asarray(self.sources & (self.listening.sum(axis=1, keepdims=True) > self.listening))
 
     @cached_property
     def arriving(self) -> I64:
@@ -97,4 +97,4 @@ def chip_streams(ledger: Ledger, machine: Machine) -> ChipStreams:
         sources[exchange, machine.host_chip] = True
         emitted[:, exchange, machine.host_chip] = packets_of(ledger.input_events[:, place], one.payload, one.dense)
     listening[np.isin(exchanges.population, ledger.outputs), machine.host_chip] = True
-    return ChipStreams(sources=sources, wanted=listening, emitted=emitted)
+    return ChipStreams(sources=sources, listening=listening, emitted=emitted)

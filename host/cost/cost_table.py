@@ -52,9 +52,9 @@ class Constant:
     """One constant; `low` and `high` bound it where it is uncertain, and `at_end` says why a value lies on an end of its band.
 
     `words` say in plain English what it is; needed where there is a band.
-    `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/price.py`): "links" where anything crosses links
-    between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added", "traces", "scheduled"; one of them is enough, and
-    a constant with none is always in use. `of_power`: it changes power alone, no time.
+    `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/terms.py`): "links" where anything crosses links
+    between chips, "kernel=NAME", "format=NAME", "weights=int8", "weights=int4", "sums=added", "traces", "scheduled"; one of
+    them is enough, and a constant with none is always in use. `of_power`: it changes power alone, no time.
     """
 
     value: float
@@ -236,9 +236,9 @@ def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, s
     preset: str | None = None
     facts: dict[str, float] = {}
     for text in texts:
-        name, given, value = text.partition("=")
+        name, equals, value = text.partition("=")
         what = f"--set {_plain(text)}"
-        if not given:
+        if not equals:
             raise HostError(f"{what}: needs NAME=VALUE")
         if name == "clock":
             if value not in CLOCKS:

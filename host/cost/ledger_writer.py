@@ -38,7 +38,7 @@ class LedgerWriter:
         record: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.columns, self.positions, self.has_transfers = Columns(run, by_turn), 0, False
-        self._run, self._seen = run, dict.fromkeys(by_turn, False)
+        self._run, self._in_use = run, dict.fromkeys(by_turn, False)
         self._tables = _tables(run) | {PER_LANE + name: np.zeros(len(run.shards["pe"]), np.int64) for name in per_lane}
         self._names = _metadata_names(run, by_turn)
         self._room = -(-len(self._head(_MOST_POSITIONS, 1 << 32, by_turn)) // 8) * 8
@@ -55,7 +55,7 @@ class LedgerWriter:
 
     def _go_on(self, record: Mapping[str, Any]) -> None:
         self.positions, self.has_transfers, self._crc = record["positions"], record["has_transfers"], record["crc"]
-        self._seen |= dict.fromkeys(record["in_use"], True)
+        self._in_use |= dict.fromkeys(record["in_use"], True)
         size = self.rows_at + self.positions * self._row_bytes
         if self._file.seek(0, os.SEEK_END) < size:
             raise ValueError(f"{self._file.name} has fewer than {self.positions} positions")
@@ -72,13 +72,13 @@ class LedgerWriter:
     @property
     def in_use(self) -> tuple[str, ...]:
         """The counts by turn of which any was not 0."""
-        return tuple(name for name, seen in self._seen.items() if seen)
+        return tuple(name for name, in_use in self._in_use.items() if in_use)
 
     def append(self, ledger: Ledger) -> None:
         """Write the next positions."""
         rows = self.columns.join(ledger)
         for name, counts in ledger.by_turn.items():
-            self._seen[name] = self._seen[name] or bool(counts.any())
+            self._in_use[name] = self._in_use[name] or bool(counts.any())
         self.has_transfers = self.has_transfers or bool(ledger.transfers.any())
         raw = rows.tobytes()
         self._file.write(raw)

@@ -120,7 +120,7 @@ def link_traffic(
         tree_of, add_one = partial(link_trees.compiled_tree, machine), link_trees.compiled_add_multicast
     for n in range(exchanges):
         amounts = np.concatenate([between.emitted[:, n], np.ones((1, chips), np.int64)]).T
-        sources, listeners = np.flatnonzero(between.leaves[n]), np.flatnonzero(between.wanted[n])
+        sources, listeners = np.flatnonzero(between.leaves[n]), np.flatnonzero(between.listening[n])
         walked = sources[:: _stride(len(sources), most)]
         longest[n] = add_multicasts(loads[n], tree_of, walked.tolist(), listeners, amounts[walked], add_one)
         if len(walked) < len(sources):

@@ -78,7 +78,7 @@ def _loads(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[int]]) ->
         for source in np.flatnonzero(between.sources[exchange]).tolist():
             carried = sent[:, exchange, source] + _STREAM_BYTES
             to_host = {link[:3:2] for link in machine.route(source, machine.host_chip)} if tapped else set()
-            goals = np.flatnonzero(between.wanted[exchange]).tolist() + ([machine.host_chip] if tapped else [])
+            goals = np.flatnonzero(between.listening[exchange]).tolist() + ([machine.host_chip] if tapped else [])
             with_events = {(link.chip, link.to) for link in machine.multicast(source, goals)}
             waiting = headers if number == ledger.inputs[0] else []
             for link in machine.multicast(source, sorted({*goals, *waiting})):

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.cost.price import Priced
+from host.cost.priced import Priced
 from host.errors import HostError, nearest_name
 from models.input_file import WAIT_S, InputError, read_input
 

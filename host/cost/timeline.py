@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from host.cost.ledger import Ledger, RunLedger
-from host.cost.price import PricedPositions
+from host.cost.priced import PricedPositions
 from models.network import F64, I64, U32
 
 _TIMER_MASK = (1 << 32) - 1

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
-from host.cost.price import Pricing, Terms, Totals, facts_of
+from host.cost.pricing import Pricing, Totals
+from host.cost.terms import Terms, facts_of
 from host.cost.uncertain import Uncertain, uncertain, with_value
 from noc.chip import ChipSpec
 
@@ -52,8 +53,8 @@ def tornado(run: RunLedger, chip: ChipSpec, table: CostTable) -> list[Bar]:
     bars = [
         Bar(constant=one, recorded=recorded, at_low=totals[2 * n], at_high=totals[2 * n + 1]) for n, one in enumerate(constants)
     ]
-    moving = [bar for bar in bars if any(bar.swing(measure) > 0 for measure in MEASURES)]
-    return sorted(moving, key=lambda bar: (-max(bar.swing(measure) for measure in MEASURES), bar.constant.name))
+    in_play = [bar for bar in bars if any(bar.swing(measure) > 0 for measure in MEASURES)]
+    return sorted(in_play, key=lambda bar: (-max(bar.swing(measure) for measure in MEASURES), bar.constant.name))
 
 
 def rows_of(bars: Sequence[Bar]) -> list[dict[str, float | str]]:

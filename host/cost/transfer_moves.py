@@ -68,9 +68,9 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
     from_chip, to_chip = ledger.chip_of[sender], np.where(at_host, machine.host_chip, peers["chip"])
     here, is_dram = (from_chip == to_chip) & ~at_host, (target < 0) & ~at_host
     sent, size = counts[:, :, MESSAGES], counts[:, :, BYTES]
-    asked, answered = counts[:, :, READS], counts[:, :, READ_BYTES]
-    flits, answer_flits = _cut(sent, size, flit_bytes), _cut(asked, answered, flit_bytes)
-    packets, answer_packets = _cut(sent, size, PACKET_VALUE_BYTES) + asked, _cut(asked, answered, PACKET_VALUE_BYTES)
+    reads, read_bytes = counts[:, :, READS], counts[:, :, READ_BYTES]
+    flits, answer_flits = _cut(sent, size, flit_bytes), _cut(reads, read_bytes, flit_bytes)
+    packets, answer_packets = _cut(sent, size, PACKET_VALUE_BYTES) + reads, _cut(reads, read_bytes, PACKET_VALUE_BYTES)
     shards, pes = len(ledger.shards["pe"]), len(ledger.pes)
     into = np.zeros((positions, len(ledger.exchanges), pes), np.int64)
     stores: dict[tuple[int, int], I64] = defaultdict(lambda: np.zeros(positions, np.int64))
@@ -85,7 +85,7 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
         chip, other = int(from_chip[row]), int(to_chip[row])
         into[:, e, pe] += answer_flits[:, row] if here[row] else answer_packets[:, row]
         if is_dram[row]:
-            stores[e, other] += size[:, row] + answered[:, row]
+            stores[e, other] += size[:, row] + read_bytes[:, row]
         elif to >= 0:
             into[:, e, to] += flits[:, row] if here[row] else packets[:, row]
         if here[row] and to >= 0:
@@ -98,7 +98,7 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
                 uses, ways = between_drams(site[[pe]], to_dram)
                 half = -(-amount // len(DRAMS))
                 meshes.add(e, chip, half, uses, ways[:, 0])
-                following = np.maximum(half - asked[:, row], 0) * (not to_dram)  # a DRAM sends faster than a PE takes
+                following = np.maximum(half - reads[:, row], 0) * (not to_dram)  # a DRAM sends faster than a PE takes
                 for dram in DRAMS:
                     own, other_end = (site[pe], core[pe]), (dram, 0)
                     start, goal = (own, other_end) if to_dram else (other_end, own)
@@ -121,9 +121,9 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
     with_target = np.flatnonzero(target >= 0)
     arrived = _add(pes, sender, totals[:, READ_BYTES]) + _add(pes, target[with_target], totals[with_target, BYTES])
     return TransferMoves(
-        dma_messages=_by_shard(shards, shard, (sent + asked) * here),
+        dma_messages=_by_shard(shards, shard, (sent + reads) * here),
         dma_flits=_by_shard(shards, shard, (flits + answer_flits) * here),
-        packet_messages=_by_shard(shards, shard, (sent + asked) * ~here), packets=_by_shard(shards, shard, packets * ~here),
+        packet_messages=_by_shard(shards, shard, (sent + reads) * ~here), packets=_by_shard(shards, shard, packets * ~here),
         dram_bytes=dram_bytes, mesh=meshes.sums, pairs=meshes.pairs(), ports=into.max(axis=2), hops=meshes.hops,
         mean_hops=meshes.mean_hops(), crossings=crossings,
         read_bytes=_add(pes, sender, totals[:, BYTES]), written_bytes=arrived,

@@ -37,7 +37,7 @@ class Uncertain:
 
 
 def uncertain(table: CostTable, chip: ChipSpec, facts: Iterable[str]) -> list[Uncertain]:
-    """Return what is uncertain of a price in which `facts` hold of the run (`facts_of` in `host/cost/price.py`)."""
+    """Return what is uncertain of a price in which `facts` hold of the run (`facts_of` in `host/cost/terms.py`)."""
     true = table.true(facts)
     constants = [
         Uncertain(
@@ -80,12 +80,3 @@ def chip_at(chip: ChipSpec, end: str) -> ChipSpec:
             eases = fact.unit.endswith("/s") or name in EASING
             moved[name] = fact.low if (end == "low") != eases else fact.high
     return replace(chip, **moved)  # type: ignore[arg-type]  # names are those of the fields
-
-
-def sentences_on_ends(constants: Iterable[Uncertain]) -> list[str]:
-    """Return for each constant whose value lies on an end of its band one sentence that says why."""
-    return [
-        f"{one.name} {one.value:g}, {'low' if one.value == one.low else 'high'} end of {one.low:g} to {one.high:g}: {one.at_end}"
-        for one in constants
-        if not one.inside
-    ]

@@ -14,7 +14,9 @@ from typing import Any
 
 from host.cost.cost_table import CHOICES, CLOCKS, CostTable, apply_settings, load_table
 from host.cost.ledger import RunLedger
-from host.cost.price import Priced, chip_for, price
+from host.cost.price import price
+from host.cost.priced import Priced
+from host.cost.terms import chip_for
 from host.errors import HostError
 from noc.chip import ChipError, ChipSpec
 

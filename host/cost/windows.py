@@ -10,7 +10,8 @@ import numpy as np
 
 from host.cost.cost_table import CostTable
 from host.cost.ledger import Ledger, RunLedger
-from host.cost.price import PricedPositions, price_positions
+from host.cost.price import price_positions
+from host.cost.priced import PricedPositions
 from host.cost.schedule import margin_of
 from noc.chip import ChipSpec
 

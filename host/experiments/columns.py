@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from host.cost.cycles import LINKS, all_stages
 from host.cost.ledger import RunLedger
-from host.cost.price import Priced
+from host.cost.priced import Priced
 from host.cost.twins import names, stage_words
 from host.workloads.contract import Metric
 from host.workloads.registry import Workload

@@ -61,6 +61,10 @@ class Plot:
     ideal: str = ""
 
 
+POSITION = "token"
+"""What columns of a sweep call a position."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A checked experiment file. `base` and `grid` hold settings of both kinds by name; `axes` are the names of the grid that
@@ -76,6 +80,11 @@ class Experiment:
     axes: tuple[tuple[str, ...], ...]
     columns: tuple[str, ...]
     plots: tuple[Plot, ...]
+
+    @property
+    def unit(self) -> str:
+        """What a position is called: a token, unless the file names a workload with another word for it."""
+        return str(self.workload.about.UNIT) if "workload" in self.base else POSITION
 
     def points(self) -> list[Settings]:
         """Return the settings of every point, the last axis moving fastest."""

@@ -23,7 +23,7 @@ from host.cost.price import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
 from host.experiments.columns import DEFAULT, Result, columns_of, format_cell
-from host.experiments.experiment_file import EXPECTED, RECORDED, Experiment, Plot, Settings
+from host.experiments.experiment_file import EXPECTED, POSITION, RECORDED, Experiment, Plot, Settings
 from host.experiments.headless import run_headless
 from host.experiments.offline_points import expect_into, record_into
 from host.options import RunOptions
@@ -221,7 +221,7 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
             units = dict.fromkeys(word.rpartition(", ")[2] for word in words)
             labels = Labels(
                 x=columns[plot.x].what if plot.x in columns else name_of(plot.x),
-                y=columns[plot.y[0]].what if len(plot.y) == 1 else ", ".join(units),
+                y=(columns[plot.y[0]].what if len(plot.y) == 1 else ", ".join(units)).replace(POSITION, experiment.unit),
                 title=plot.title, key=", ".join(map(name_of, plot.series)),
             )  # fmt: skip
             files += sweep_plots.lines(series, labels, folder / f"plot-{number}", log=plot.log, ideal=plot.ideal)

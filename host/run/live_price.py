@@ -13,7 +13,8 @@ import numpy as np
 
 from host.cost.cost_table import CostTable, load_table
 from host.cost.ledger import Ledger
-from host.cost.price import Priced, price
+from host.cost.price import price
+from host.cost.priced import Priced
 from host.cost.twins import stage_words
 from host.errors import HostError
 from host.mapping.placement import Placement

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.ledger import Ledger, RunLedger
-from host.cost.price import Priced
+from host.cost.priced import Priced
 from host.cost.what_if import OTHERS, Answer, PricingTerms, compared, what_if
 from host.errors import HostError
 from host.mapping.alternatives import GROUPS, Alternative, alternatives

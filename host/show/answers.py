@@ -10,7 +10,7 @@ from typing import Any
 
 from host.cost.bottleneck import MULTIPLY, Bottleneck, bottleneck_of
 from host.cost.ledger import RunLedger
-from host.cost.price import Priced
+from host.cost.priced import Priced
 from host.cost.what_if import OTHERS, Answer, best, described, moved_bytes
 from host.show.quantities import format_change, format_digits, format_share, prefix_of
 from host.show.text_table import format_table, wrap_words

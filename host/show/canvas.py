@@ -13,6 +13,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from host.show.quantities import format_tick
+
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
@@ -48,6 +50,8 @@ __all__ = [
     "colormaps", "number_ticks", "styled", "to_rgb",
 ]  # fmt: skip
 
+_MOST_DIVIDED = 3  # powers of ten with more than one tick
+
 
 class Figure(PlainFigure):
     """A figure of matplotlib's whose parts may say what they are where a pointer rests on them, once it is SVG.
@@ -76,8 +80,17 @@ def styled(settings: Any) -> contextlib._GeneratorContextManager[None]:
     return context
 
 
+class _NumberLocator(LogLocator):
+    """Ticks at 1, 2 and 5 of each power of ten where these are few, else at powers of ten alone."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        few = vmin > 0 and vmax < vmin * 10**_MOST_DIVIDED
+        self.set_params(subs=(1, 2, 5) if few else (1,))
+        return super().tick_values(vmin, vmax)
+
+
 def number_ticks(axis: Any) -> None:
-    """Let a logarithmic axis have ticks at 1, 2 and 5 of each power of ten, as numbers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Let a logarithmic axis have ticks that are numbers, not powers; large and small ones with an SI prefix."""
+    axis.set_major_locator(_NumberLocator())
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))

@@ -10,7 +10,7 @@ from typing import Any
 from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
 from host.cost.link_traffic import machine_for
-from host.cost.price import Priced
+from host.cost.priced import Priced
 from host.show.blocks import Figure, Html
 from host.show.status import unit_of
 from host.show.words import Words, stages_of

@@ -29,7 +29,7 @@ from isal import igzip
 from host.cost.cost_table import CostTable
 from host.cost.cycles import LINKS, SEND, TRANSFERS, UNITS, WAIT
 from host.cost.ledger import MACS, Ledger, RunLedger
-from host.cost.price import Priced, PricedPositions
+from host.cost.priced import Priced, PricedPositions
 from host.cost.timeline import Timeline, layer_exchange_of, timeline, timer
 from host.cost.twins import twin
 from host.cost.windows import Window, windows

@@ -33,6 +33,17 @@ def format_ends(value: float, band: tuple[float, float] | list[float], unit: str
     return f"{ends} {prefix}{unit}" if unit else ends
 
 
+def format_constant(value: float, ends: tuple[float, float] | None, unit: str) -> str:
+    """Return a constant with its ends where it has some: `16 (8 to 1,000,000) flit`, `5.95 (2.4 to 6.4) Gbyte/s`."""
+    power, prefix = prefix_of(value) if value and not 1e-3 <= abs(value) < 1e6 else (0, "")
+    band = "" if ends is None else f" ({' to '.join(_plain(end / 10.0**power) for end in ends)})"
+    return f"{_plain(value / 10.0**power)}{band} {prefix}{unit}".rstrip()
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:,.4g}"
+
+
 def scale_of(value: float, unit: str) -> tuple[float, str]:
     """Return by what to multiply quantities so that `value`, the largest of them, has 1 to 999 before the point, and their unit."""
     power, prefix = prefix_of(value)
@@ -64,6 +75,14 @@ def prefix_of(value: float) -> tuple[int, str]:
         return 0, ""
     power = min(max(3 * (_exponent(value) // 3), min(_PREFIXES)), max(_PREFIXES))
     return power, _PREFIXES[power]
+
+
+def format_tick(value: float) -> str:
+    """Return the number of a tick: `0.05`, `2,000`, and with an SI prefix from a million on and below a hundredth: `5 M`, `2 m`."""
+    if value == 0 or 0.01 <= abs(value) < 1e6:
+        return f"{value:,g}"
+    power, prefix = prefix_of(value)
+    return f"{value / 10.0**power:,g} {prefix}"
 
 
 def format_digits(number: float) -> str:

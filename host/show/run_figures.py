@@ -8,11 +8,12 @@ from typing import Any
 
 from host.cost.bottleneck import Bottleneck
 from host.cost.ledger import RunLedger
-from host.cost.price import Priced
+from host.cost.priced import Priced
 from host.cost.what_if import moved_bytes
 from host.show.quantities import format_change, format_quantity
 from host.show.status import unit_of
 from host.show.text_table import format_table
+from host.show.words import name_of, stages_of
 
 _SAME = 1e-9  # relative: what differs less is the same figure, summed up in another order
 Value = float | int | str | None
@@ -20,12 +21,16 @@ Value = float | int | str | None
 
 @dataclass(frozen=True)
 class FigureOfRun:
-    """A figure: `name` and `unit` ("" of a text or a plain count), `value`, and `band`, the ends of what is uncertain."""
+    """A figure: `name` and `unit` ("" of a text or a plain count), `value`, and `band`, the ends of what is uncertain.
+
+    `words`: what a table for people calls it, where that is not its name.
+    """
 
     name: str
     unit: str
     value: Value
     band: tuple[float, float] | None = None
+    words: str = ""
 
 
 def figures_of_run(report: Mapping[str, Any], ledger: RunLedger, priced: Priced, slow: Bottleneck | None) -> list[FigureOfRun]:
@@ -47,8 +52,12 @@ def figures_of_run(report: Mapping[str, Any], ledger: RunLedger, priced: Priced,
     ]  # fmt: skip
     active = zip(ledger.layer_names, report["events"]["sparsity_by_layer"], strict=True)
     figures += [FigureOfRun(f"{layer} active units", "%", 100 * (1 - sparsity)) for layer, sparsity in active]
+    called = stages_of(ledger.populations[number].kernel for number in ledger.layers)
     for layer, stages in priced.stages_s.items():
-        figures += [FigureOfRun(f"{layer} {stage}", "s", seconds / each) for stage, seconds in stages.items()]
+        figures += [
+            FigureOfRun(f"{layer} {stage}", "s", seconds / each, words=f"{layer} {name_of(stage, called)}")
+            for stage, seconds in stages.items()
+        ]
     return figures
 
 
@@ -67,7 +76,7 @@ def format_side_by_side(names: Sequence[str], runs: Sequence[Sequence[FigureOfRu
     """Return runs side by side as lines: the first as it is, of the others also how they differ from it."""
     lines: list[list[str]] = [["", *(cell for n, name in enumerate(names) for cell in ([name, ""] if n else [name]))]]
     for name, _, figures in side_by_side(runs):
-        cells = [name]
+        cells = [next((one.words for one in figures if one is not None and one.words), name)]
         for n, one in enumerate(figures):
             cells += [_text(one), _difference(figures[0], one)] if n else [_text(one)]
         lines.append(cells)

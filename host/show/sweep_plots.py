@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from host.errors import HostError
 from host.show.plot_style import STANDALONE, escape_formula
+from host.show.quantities import format_constant
 from models.palette import FAINT, GROUND
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def tornado(bars: Sequence[Bar], title: str, path: Path) -> list[Path]:
             axes.set(xlabel=f"{word}, % of the price")
             axes.grid(axis="x", alpha=0.3)
         names = [
-            f"{fill(bar.constant.words, 44)}\n{bar.constant.low:.3g} to {bar.constant.high:.3g} {bar.constant.unit}" for bar in bars
+            f"{fill(one.words, 44)}\n{format_constant(one.value, (one.low, one.high), one.unit)}"
+            for one in (bar.constant for bar in bars)
         ]
         panels[0].set_yticks(places, [escape_formula(name) for name in names], fontsize=7)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=2)

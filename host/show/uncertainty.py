@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from host.cost.sensitivity import Sensitivity
 from host.cost.tornado import Bar
 from host.cost.uncertain import Uncertain
+from host.show.quantities import format_constant
 from host.show.text_table import format_markdown, format_table
 
 _MEASURES = {"time_s": "time", "power_w": "power", "energy_j": "energy"}
@@ -15,7 +16,16 @@ _TEXT_WIDTH = 78
 
 def format_band(one: Uncertain) -> str:
     """Return a constant's value and band with its unit: `1 (0.86 to 1) cycle`."""
-    return f"{one.value:.3g} ({one.low:.3g} to {one.high:.3g}) {one.unit}"
+    return format_constant(one.value, (one.low, one.high), one.unit)
+
+
+def sentences_on_ends(constants: Iterable[Uncertain]) -> list[str]:
+    """Return for each constant whose value lies on an end of its band one sentence that says why."""
+    return [
+        f"{one.name} {format_band(one)}, at its {'low' if one.value == one.low else 'high'} end: {one.at_end}"
+        for one in constants
+        if not one.inside
+    ]
 
 
 def format_change(change: tuple[float, float]) -> str:

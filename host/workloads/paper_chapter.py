@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from host.cost.price import Priced, PricedPositions
+from host.cost.priced import Priced, PricedPositions
 from host.mapping.placement import Placement
 from host.options import RunOptions
 

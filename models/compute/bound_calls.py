@@ -50,6 +50,7 @@ Ints: TypeAlias = Annotated[I32, _ROW.format(kind="ints")]
 IntRows: TypeAlias = Annotated[I32, _ROWS.format(kind="ints")]
 Shorts: TypeAlias = Annotated[U16, _ROW.format(kind="shorts")]
 Chars: TypeAlias = Annotated[I8, _ROW.format(kind="chars")]
+CharRows: TypeAlias = Annotated[I8, _ROWS.format(kind="chars")]
 Bytes: TypeAlias = Annotated[U8, _ROW.format(kind="bytes")]
 ByteRows: TypeAlias = Annotated[U8, _ROWS.format(kind="bytes")]
 Address: TypeAlias = Annotated[int, "number(block, {at})"]  # of an array whose type is known by another operand
@@ -77,7 +78,7 @@ _SIGNATURE = types.int64(types.int64, types.int64, types.int64, types.int64)
 
 
 def call(function: Callable[[int, int, int, int], int]) -> CFunction:
-    """Compile `function(block, keys, values, count) -> int` at once, for a `Call` (cached on disk).
+    """Compile `function(block, keys, values, count) -> int` for a `Call` (cached on disk).
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """

@@ -33,10 +33,10 @@ def _rank(part: Part, port: int) -> None:
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=part.rank, world_size=part.size.processes
     )
     padding = Padding(part.size.processes)
-    mine, everybody = torch.from_numpy(padding.mine), torch.from_numpy(padding.everybody)
+    own, everybody = torch.from_numpy(padding.own), torch.from_numpy(padding.everybody)
     for tick in range(part.size.all_ticks):
         padding.fill(part.batch(tick))
-        torch.distributed.all_gather_into_tensor(everybody, mine)
+        torch.distributed.all_gather_into_tensor(everybody, own)
         part.hear(padding.run())
     torch.distributed.barrier()  # nobody closes its connections while another still hears
 

@@ -60,7 +60,7 @@ def main() -> None:
     part, padding = Part(world.rank, size), Padding(size.processes)
     for tick in range(size.all_ticks):
         padding.fill(part.batch(tick))
-        world.Allgather(padding.mine, padding.everybody)
+        world.Allgather(padding.own, padding.everybody)
         part.hear(padding.run())
     reports = world.gather(tuple(part.report()))  # each waits for all, so nobody leaves before all have measured
     world.Barrier()

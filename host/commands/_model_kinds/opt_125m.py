@@ -18,10 +18,10 @@ def takes(model: str) -> bool:
 
 def works(model: str) -> tuple[str, Sequence[LayerWork]]:
     """Return a title, and the layers of a block, each as often as there are blocks; HostError for no number of tokens."""
-    _, _, given = model.partition(":")
-    if not (given.isascii() and given.isdecimal() and len(given) < 6 and 1 <= int(given) <= _MOST):
+    _, _, suffix = model.partition(":")
+    if not (suffix.isascii() and suffix.isdecimal() and len(suffix) < 6 and 1 <= int(suffix) <= _MOST):
         raise HostError(f"MODEL {model}: needs {_NAME}:TOKENS, 1 to {_MOST} tokens, such as {_NAME}:512")
-    return f"{_NAME}, {int(given)} tokens (shapes alone)", opt_works(int(given))
+    return f"{_NAME}, {int(suffix)} tokens (shapes alone)", opt_works(int(suffix))
 
 
 def opt_works(tokens: int) -> list[LayerWork]:

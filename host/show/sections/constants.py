@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from host.cost.cost_table import CostTable
-from host.cost.price import facts_of
+from host.cost.terms import facts_of
 from host.cost.uncertain import uncertain
 from host.show.blocks import Html, details, paragraph, table
 from host.show.content import Content
+from host.show.uncertainty import sentences_on_ends
 from host.show.words import name_of
 from noc.chip import ChipSpec, describe
 
@@ -45,7 +46,7 @@ def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any], fact
         assumed={name for name, fact in chip.facts.items() if fact.assumed},
     )  # fmt: skip
     summary = f"All {len(chip.facts)} numbers of the chip"
-    ends = [f"{one.name} {one.value:g} ({one.low:g} to {one.high:g}): {one.at_end}" for one in banded if not one.inside]
+    ends = sentences_on_ends(banded)
     on_ends = [paragraph(f"Used at an end of their band, and why: {'; '.join(ends)}.")] * bool(ends)
     blocks = [paragraph(f"Settings: {settings}; chip {chip.name}."), paragraph(note, "faint"), *on_ends]
     return [*blocks, details(f"All {len(rows)} constants of the price", constants), details(summary, numbers)]

@@ -54,9 +54,9 @@ def link_rows(run: PricedRun) -> list[LinkRow]:
     return sorted((LinkRow(*row) for row in columns), key=lambda row: -row.busy)
 
 
-def _links(links: Sequence[LinkRow], said: str) -> list[Html]:
+def _links(links: Sequence[LinkRow], sentence: str) -> list[Html]:
     """Return the links as tables, the busiest ones open to view; `links` has the busiest first; `said` is the line above."""
     rows = [(link.name, "cable" if link.cable else "board", link.packets, f"{100 * link.busy:.3g} %") for link in links]
     head, open_rows = ("link", "over", "packets", "busy"), len(rows) if len(rows) <= _ALL_OPEN else _OPEN
-    blocks = [paragraph(f"{said}."), table(head, rows[:open_rows], numeric=(2, 3))]
+    blocks = [paragraph(f"{sentence}."), table(head, rows[:open_rows], numeric=(2, 3))]
     return blocks + [details(f"All {len(rows)} links", table(head, rows, numeric=(2, 3)))] * bool(rows[open_rows:])

@@ -16,7 +16,8 @@ import numpy as np
 
 from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
-from host.cost.price import Pricing, Terms
+from host.cost.pricing import Pricing
+from host.cost.terms import Terms
 from host.cost.uncertain import chip_at
 from models.network import F64
 from noc.chip import ChipSpec

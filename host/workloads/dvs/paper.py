@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from host.cost.price import PricedPositions
+from host.cost.priced import PricedPositions
 from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.dvs.options import Options

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from host.cost.price import PricedPositions
+from host.cost.priced import PricedPositions
 from host.errors import HostError
 from host.mapping.placement import Placement, place
 from host.show import sweep_plots

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from host.cost.price import PricedPositions
+from host.cost.priced import PricedPositions
 from host.errors import HostError
 from host.mapping.placement import PlacedPe, Placement, place
 from host.mapping.request import UnitSet

@@ -37,7 +37,7 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         line += [
             Span("▸" if true else " ", "hit"),
             Span(cut(_shortened(clean(name)), _NAME), look),
-            Span(f"{figure(heights[place]):>7} "),
+            Span(f"{_score(heights[place]):>7} "),
         ]
         line.append(Span(bar(heights[place] / top, 8), look))
         panel.append(line)
@@ -48,6 +48,11 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         risen = [None if value is None else value - low for value in known]
         panel.append([Span(cut(f"membrane {clean(layout_shown.get('membrane'))} ", 22), "dim"), Span(sparkline(risen), "accent")])
     return panel
+
+
+def _score(score: float) -> str:
+    """Return a count, or a membrane in two digits behind the point, never a zero with a sign."""
+    return figure(score) if score == int(score) else f"{round(score, 2) or 0.0:.2f}"
 
 
 def _shortened(name: str) -> str:

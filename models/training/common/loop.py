@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from models.network import ModelError
 from models.training.common import run_folder
-from models.training.common.settings import TrainingSettings
+from models.training.common.settings import ActivitySettings, TrainingSettings
 
 STORE_EVERY_S = 300.0  # within an epoch: what a run that is killed has to do again
 VALUE = "value:"  # before the name of a parameter or buffer in the state
@@ -206,7 +206,8 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         objective = loss
-        if activity and s.activity_weight:  # squared distances of the layers' shares of events from the range
+        if activity and isinstance(s, ActivitySettings) and s.activity_weight:
+            # squared distances of the layers' shares of events from the range
             shares = torch.stack(activity)
             outside = torch.clamp(shares - s.activity_target, min=0) + torch.clamp(s.activity_floor - shares, min=0)
             objective = loss + s.activity_weight * (outside**2).sum()
@@ -287,7 +288,7 @@ def interrupt_noted() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def adamw(model: nn.Module, settings: TrainingSettings, factors: Mapping[str, float]) -> torch.optim.AdamW:
+def adamw(model: nn.Module, settings: ActivitySettings, factors: Mapping[str, float]) -> torch.optim.AdamW:
     """Return the optimiser of a model's parameters.
 
     Thresholds have no weight decay and a learning rate of their own (0 freezes them), and so has each parameter that

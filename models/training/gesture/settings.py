@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from models.network import ModelError
 from models.training.common.settings import (
     WIDEST,
-    TrainingSettings,
+    EgruSettings,
     flag,
     need_above_zero,
     need_from,
     need_one_of,
     need_shares,
+    shared_flag,
     sizes_of,
 )
 
@@ -30,7 +31,7 @@ _FROM_ZERO = ("turn", "contrast", "delay", "valid_subjects")
 
 
 @dataclass(frozen=True)
-class GestureSettings(TrainingSettings):
+class GestureSettings(EgruSettings):
     """The hyperparameters of one run."""
 
     variant: str = flag("trace", "what a layer hands on: the low-pass trace of its events (the authors') or the events (plain)")
@@ -43,39 +44,39 @@ class GestureSettings(TrainingSettings):
     features: int = flag(512, "features that the convolutions make of a frame")
     hidden: str = flag("256,256", "units of each EGRU layer")
     epochs: int = flag(26, "times through the training samples")
-    batch: int = flag(32, "samples side by side")
-    lr: float = flag(5e-3, "learning rate of AdamW")
+    batch: int = shared_flag("batch", 32)
+    lr: float = shared_flag("lr", 5e-3)
     readout_lr: float = flag(5.0, "learning rate of the read-out's weights, as a factor: a mean over sparse events is small")
-    beta1: float = flag(0.9, "AdamW's first beta")
-    weight_decay: float = flag(0.01, "AdamW's, on all but thresholds")
-    clip: float = flag(1.0, "largest norm of the gradient")
-    warm_up: float = flag(0.03, "share of the run over which the learning rate rises")
-    cosine_from: float = flag(0.03, "share of the run after which the learning rate falls to 0 as a cosine")
-    smoothing: float = flag(0.05, "label smoothing")
+    beta1: float = shared_flag("beta1", 0.9)
+    weight_decay: float = shared_flag("weight_decay", 0.01, ", on all but thresholds")
+    clip: float = shared_flag("clip", 1.0)
+    warm_up: float = shared_flag("warm_up", 0.03)
+    cosine_from: float = shared_flag("cosine_from", 0.03)
+    smoothing: float = shared_flag("smoothing", 0.05)
     drop_input: float = flag(0.05, "dropout on the features (the authors: 0.6321)")
     drop_output: float = flag(0.05, "dropout behind each layer (the authors: 0.6321)")
     drop_connect: float = flag(0.0, "share of recurrent weights dropped for a batch")
     mask_over: str = flag(
         "nothing", "a dropout mask is drawn for every frame (nothing, the authors') or for a whole sample (sequence)"
     )
-    zoneout: float = flag(0.1, "share of units that keep their state in a step")
-    dampening: float = flag(0.7, "lambda, the height of the surrogate derivative")
-    support: float = flag(1.7, "k, one over its half-width")
-    threshold_mean: float = flag(0.01, "mean of the Beta(a, 3) that thresholds are drawn from")
-    threshold_lr: float = flag(0.0, "learning rate of the thresholds, as a factor (0: frozen)")
-    activity_floor: float = flag(0.05, "mean share of units that fire below which the regulariser acts, each layer")
-    activity_target: float = flag(0.2, "mean share of units that fire above which the regulariser acts, each layer")
-    activity_weight: float = flag(1.0, "weight of the activity regulariser: squared distance from the range (0: off)")
+    zoneout: float = shared_flag("zoneout", 0.1)
+    dampening: float = shared_flag("dampening", 0.7)
+    support: float = shared_flag("support", 1.7)
+    threshold_mean: float = shared_flag("threshold_mean", 0.01)
+    threshold_lr: float = shared_flag("threshold_lr", 0.0)
+    activity_floor: float = shared_flag("activity_floor", 0.05)
+    activity_target: float = shared_flag("activity_target", 0.2)
+    activity_weight: float = shared_flag("activity_weight", 1.0)
     shift: float = flag(0.08, "augmentation: largest shift, as a share of the frame")
-    zoom: float = flag(0.12, "augmentation: largest change of size, as a share")
+    zoom: float = shared_flag("zoom", 0.12)
     turn: float = flag(10.0, "augmentation: largest rotation in degrees; never a mirror image, left and right are classes")
     contrast: float = flag(0.2, "augmentation: spread of the counts' logarithm")
-    tempo: float = flag(0.1, "augmentation: largest change of speed, as a share")
+    tempo: float = shared_flag("tempo", 0.1)
     delay: int = flag(4, "augmentation: largest shift in time, in frames")
     valid_subjects: int = flag(
         3, "subjects of the training split that are held out to choose the epoch (0: the last epoch is kept)"
     )
-    precision: str = flag("bfloat16", "of the factors in products while training: bfloat16 or float32; evaluation is float32")
+    precision: str = shared_flag("precision", "bfloat16")
     seed: int = flag(1, "of the initial weights, every mask and every augmentation")
 
     @property

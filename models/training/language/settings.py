@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.network import SEGMENT_STATES, ModelError
-from models.training.common.settings import WIDEST, TrainingSettings, flag, need_from, need_one_of, need_shares, sizes_of
+from models.training.common.settings import WIDEST, EgruSettings, flag, need_from, need_one_of, need_shares, shared_flag, sizes_of
 
 CHOICES = {
     "model": ("egru", "lstm", "gru"), "gate": ("after", "inside"), "state": SEGMENT_STATES, "mask_over": ("sequence", "batch"),
@@ -21,7 +21,7 @@ SHARES = ("drop_word", "drop_input", "drop_between", "drop_output", "drop_connec
 
 
 @dataclass(frozen=True)
-class LanguageSettings(TrainingSettings):
+class LanguageSettings(EgruSettings):
     """The hyperparameters of one run."""
 
     model: str = flag("egru", "egru, lstm or gru")
@@ -38,12 +38,12 @@ class LanguageSettings(TrainingSettings):
         False, "the authors': draw lengths from Normal(length, 5), one in 20 from half the mean; at least 5; rate in proportion"
     )
     state: str = flag("carried", "cell state c at a segment's beginning: carried or zeroed (the authors'); y is always carried")
-    lr: float = flag(3e-3, "learning rate of AdamW")
-    beta1: float = flag(0.9, "AdamW's first beta (the authors: 0)")
-    weight_decay: float = flag(0.05, "AdamW's, on all but thresholds")
-    clip: float = flag(0.5, "largest norm of the gradient")
-    warm_up: float = flag(0.02, "share of the run over which the learning rate rises")
-    cosine_from: float = flag(0.02, "share of the run after which the learning rate falls to 0 as a cosine")
+    lr: float = shared_flag("lr", 3e-3)
+    beta1: float = shared_flag("beta1", 0.9, " (the authors: 0)")
+    weight_decay: float = shared_flag("weight_decay", 0.05, ", on all but thresholds")
+    clip: float = shared_flag("clip", 0.5)
+    warm_up: float = shared_flag("warm_up", 0.02)
+    cosine_from: float = shared_flag("cosine_from", 0.02)
     drop_word: float = flag(0.05, "share of words whose embedding is dropped")
     drop_input: float = flag(0.1, "dropout on the embedded text")
     drop_between: float = flag(0.15, "dropout between layers")
@@ -52,16 +52,16 @@ class LanguageSettings(TrainingSettings):
     mask_over: str = flag(
         "sequence", "a dropout mask is the same over a sequence's steps (sequence) or over the batch (batch, the authors')"
     )
-    threshold_mean: float = flag(0.01, "mean of the Beta(a, 3) that thresholds are drawn from")
-    threshold_lr: float = flag(0.0, "learning rate of the thresholds, as a factor (0: frozen)")
-    dampening: float = flag(3.6, "lambda, the height of the surrogate derivative")
-    support: float = flag(3.6, "k, one over its half-width")
-    zoneout: float = flag(0.0, "share of units that keep their state in a step")
+    threshold_mean: float = shared_flag("threshold_mean", 0.01)
+    threshold_lr: float = shared_flag("threshold_lr", 0.0)
+    dampening: float = shared_flag("dampening", 3.6)
+    support: float = shared_flag("support", 3.6)
+    zoneout: float = shared_flag("zoneout", 0.0)
     init: str = flag("scaled", "scaled: unit variance through the layers, orthogonal recurrent gates; xavier: the authors'")
     keep_bias: float = flag(0.0, "initial bias of the keep gate z (scaled only)")
-    activity_floor: float = flag(0.12, "mean share of units that fire below which the regulariser acts, each layer")
-    activity_target: float = flag(0.25, "mean share of units that fire above which the regulariser acts, each layer")
-    activity_weight: float = flag(30.0, "weight of the activity regulariser: squared distance from the range (0: off)")
+    activity_floor: float = shared_flag("activity_floor", 0.12)
+    activity_target: float = shared_flag("activity_target", 0.25)
+    activity_weight: float = shared_flag("activity_weight", 30.0)
     sparsity: float = flag(0.95, "share of each weight matrix that is pruned in the end (0: dense)")
     prune_from: float = flag(0.1, "share of the run at which pruning begins")
     prune_until: float = flag(0.55, "share of the run at which the target is reached")
@@ -76,7 +76,7 @@ class LanguageSettings(TrainingSettings):
     )
     start: str = flag("none", "checkpoint of an egru whose numbers the run begins with, in the place of drawn ones")
     min_count: int = flag(3, "words seen less often in training become <unk> (standard library and plain text only)")
-    precision: str = flag("bfloat16", "of the factors in products while training: bfloat16 or float32; evaluation is float32")
+    precision: str = shared_flag("precision", "bfloat16")
     seed: int = flag(1, "of the initial weights and every mask")
 
     @property

@@ -13,12 +13,13 @@ from models.dvs.spike_frames import POLARITIES, SpikeBins
 from models.network import ModelError
 from models.training.common.settings import (
     WIDEST,
-    TrainingSettings,
+    ActivitySettings,
     flag,
     need_above_zero,
     need_from,
     need_one_of,
     need_shares,
+    shared_flag,
     sizes_of,
 )
 
@@ -28,7 +29,7 @@ _LEAST_SIZE = 16  # the pools leave nothing of fewer pixels
 
 
 @dataclass(frozen=True)
-class SpikingSettings(TrainingSettings):
+class SpikingSettings(ActivitySettings):
     """The hyperparameters of one run."""
 
     people: int = flag(96, "people that the synthetic camera shows in training, each under 4 lights")
@@ -51,22 +52,22 @@ class SpikingSettings(TrainingSettings):
     slope: float = flag(5.0, "k of the surrogate derivative 1 / (1 + k |v - threshold|)**2")
     temperature: float = flag(0.3, "a spike of an output, or its membrane, is so much of a class's score in the loss")
     epochs: int = flag(12, "times through the training samples")
-    batch: int = flag(32, "samples side by side")
-    lr: float = flag(3e-3, "learning rate of AdamW")
-    beta1: float = flag(0.9, "AdamW's first beta")
-    weight_decay: float = flag(0.0, "AdamW's")
-    clip: float = flag(1.0, "largest norm of the gradient")
-    warm_up: float = flag(0.03, "share of the run over which the learning rate rises")
-    cosine_from: float = flag(0.03, "share of the run after which the learning rate falls to 0 as a cosine")
-    smoothing: float = flag(0.05, "label smoothing")
+    batch: int = shared_flag("batch", 32)
+    lr: float = shared_flag("lr", 3e-3)
+    beta1: float = shared_flag("beta1", 0.9)
+    weight_decay: float = shared_flag("weight_decay", 0.0)
+    clip: float = shared_flag("clip", 1.0)
+    warm_up: float = shared_flag("warm_up", 0.03)
+    cosine_from: float = shared_flag("cosine_from", 0.03)
+    smoothing: float = shared_flag("smoothing", 0.05)
     threshold_lr: float = flag(1.0, "learning rate of the thresholds' logarithms, as a factor (0: they follow the inputs alone)")
     activity_floor: float = flag(0.01, "mean share of neurons that fire below which the regulariser acts, each layer")
     activity_target: float = flag(0.1, "mean share of neurons that fire above which the regulariser acts, each layer")
-    activity_weight: float = flag(1.0, "weight of the activity regulariser: squared distance from the range (0: off)")
+    activity_weight: float = shared_flag("activity_weight", 1.0)
     shift: float = flag(0.08, "augmentation: largest shift, as a share of the frame")
-    zoom: float = flag(0.12, "augmentation: largest change of size, as a share")
+    zoom: float = shared_flag("zoom", 0.12)
     turn: float = flag(10.0, "augmentation: largest rotation in degrees; never a mirror image, left and right are classes")
-    tempo: float = flag(0.1, "augmentation: largest change of speed, as a share")
+    tempo: float = shared_flag("tempo", 0.1)
     delay: int = flag(2, "augmentation: largest shift in time, in steps")
     valid_subjects: int = flag(
         4, "subjects of the training split that are held out to choose the epoch (0: the last epoch is kept)"
@@ -90,13 +91,11 @@ class SpikingSettings(TrainingSettings):
         """Raise ModelError, one line, for what cannot be trained."""
         need_one_of(self, "polarity", POLARITIES)
         need_one_of(self, "readout", READOUTS)
-        need_from(self, 1, "epochs", "batch", "people", "steps", "hidden")
-        need_shares(self, "beta1", "warm_up", "cosine_from", "beta_low", "beta_high", "smoothing", "shift", "zoom", "tempo")
-        need_above_zero(self, "lr", "clip", "gain", "slope", "temperature", "bin_ms", "percentile")
-        need_from(self, 0, "weight_decay", "beta_lr", "threshold_lr", "activity_floor", "activity_target", "activity_weight")
-        need_from(self, 0, "turn", "delay", "denoise_ms", "valid_subjects")
-        if self.activity_floor > self.activity_target:
-            raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
+        super().check()
+        need_from(self, 1, "people", "steps", "hidden")
+        need_shares(self, "beta_low", "beta_high", "smoothing", "shift", "zoom", "tempo")
+        need_above_zero(self, "gain", "slope", "temperature", "bin_ms", "percentile")
+        need_from(self, 0, "beta_lr", "turn", "delay", "denoise_ms", "valid_subjects")
         if self.beta_low > self.beta_high:
             raise ModelError(f"--beta-low {self.beta_low}: needs at most --beta-high, {self.beta_high}")
         if not self.beta_low > 0:
@@ -109,5 +108,3 @@ class SpikingSettings(TrainingSettings):
             raise ModelError(f"--bits {self.bits}: needs 0 (float) or 2 to 8")
         if self.percentile > 100:
             raise ModelError(f"--percentile {self.percentile}: needs at most 100")
-        if not 0 <= self.seed < 1 << 63:
-            raise ModelError(f"--seed {self.seed}: needs a number from 0 to below 2**63")

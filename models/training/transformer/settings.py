@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.network import ModelError
-from models.training.common.settings import WIDEST, TrainingSettings, flag, need_above_zero, need_from, need_shares
+from models.training.common.settings import TrainingSettings, flag, need_equal_heads, need_from, need_shares, shared_flag
 
 
 @dataclass(frozen=True)
@@ -18,24 +17,20 @@ class TransformerSettings(TrainingSettings):
     context: int = flag(128, "words that it reads at most")
     epochs: int = flag(14, "times through the training text (the EGRU's: 14)")
     batch: int = flag(32, "sequences side by side")
-    lr: float = flag(1e-3, "learning rate of AdamW")
-    beta1: float = flag(0.9, "AdamW's first beta")
-    weight_decay: float = flag(0.1, "AdamW's, on matrices")
-    clip: float = flag(0.5, "largest norm of the gradient")
-    warm_up: float = flag(0.05, "share of the run over which the learning rate rises")
-    cosine_from: float = flag(0.05, "share of the run after which the learning rate falls to 0 as a cosine")
+    lr: float = shared_flag("lr", 1e-3)
+    beta1: float = shared_flag("beta1", 0.9)
+    weight_decay: float = shared_flag("weight_decay", 0.1, ", on matrices")
+    clip: float = shared_flag("clip", 0.5)
+    warm_up: float = shared_flag("warm_up", 0.05)
+    cosine_from: float = shared_flag("cosine_from", 0.05)
     dropout: float = flag(0.2, "share of numbers that are silent in a step of training: of embeddings, and of what blocks add")
     min_count: int = flag(3, "words seen less often in training become <unk> (as of lm)")
     seed: int = flag(1, "of the initial weights, where segments begin, and dropout")
 
     def check(self) -> None:
         """Raise ModelError, one line, for what cannot be trained."""
-        need_from(self, 1, "width", "blocks", "heads", "epochs", "batch", "min_count")
+        super().check()
+        need_from(self, 1, "width", "blocks", "heads", "min_count")
         need_from(self, 2, "context")
-        need_shares(self, "beta1", "warm_up", "cosine_from", "dropout")
-        need_above_zero(self, "lr", "clip")
-        need_from(self, 0, "weight_decay")
-        if self.width > WIDEST or self.width % self.heads:
-            raise ModelError(f"--width {self.width}, --heads {self.heads}: need a width of equal heads, at most {WIDEST:,}")
-        if not 0 <= self.seed < 1 << 63:
-            raise ModelError(f"--seed {self.seed}: needs a number from 0 to below 2**63")
+        need_shares(self, "dropout")
+        need_equal_heads(self)
