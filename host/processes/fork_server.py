@@ -96,7 +96,7 @@ def _compile_in_another_process() -> dict[str, Any]:
                 os.write(writing, json.dumps(refusal).encode())
                 os._exit(0)
             how_often = "once for this version of the code" if cache_is_writable() else "at each run: the cache cannot be written"
-            sys.stderr.write(f"compiling    kernels, {how_often}; this takes ten seconds to a minute\n")
+            sys.stderr.write(f"compiling    kernels ({_named()}), {how_often}; this takes ten seconds to a minute\n")
             sys.stderr.flush()
             if cache_is_writable():
                 _warm()
@@ -128,6 +128,12 @@ def _refusal() -> dict[str, Any]:
     finally:
         os.dup2(shown, 2)
     return {}
+
+
+def _named() -> str:
+    """Return what is compiled of a run, in a few words."""
+    members = os.environ.get(MEMBERS_VARIABLE, "").split(",")
+    return ", ".join(["a PE's tick", *(name.rpartition(".")[2] for name in members if name.startswith("models."))])
 
 
 def _need() -> str:
