@@ -60,7 +60,7 @@ def main() -> None:
     flags = parser.parse_args()
     figures: Figures = {}
     images = Options(
-        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="both", tiles=given.tiles, alone=True,
+        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="both", tiles=flags.tiles, alone=True,
         verify=True,
     )  # fmt: skip
     images.check()

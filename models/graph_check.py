@@ -8,6 +8,8 @@ from models.network import ModelError, Network, Population, Projection, check_tr
 from models.numerics import payload_bytes, sum_of
 from models.schedule import schedule
 
+TRACED = ("float32", "int8")  # payloads of events of which a port may keep a trace
+MOST_SHIFT = 7
 MOST_TICKS = 1024  # of a position: a section's flags hold the number of one (`noc/packet.py`)
 
 
@@ -113,9 +115,14 @@ def _check_projection(network: Network, number: int, projection: Projection) -> 
         takes = ", ".join(spec.sums)
         raise ModelError(f"{who}: port {projection.port!r} of neuron model {layer.kernel!r} takes sums of {takes}; gets {sums}")
     check_trace(who, projection.trace)
-    if projection.trace and (projection.delay or source.payload != "float32" or source.dense or _phased(source)):
+    if projection.trace and (projection.delay or source.payload not in TRACED or source.dense or _phased(source)):
         why = f"events {projection.delay} positions late" if projection.delay else f"events of {source.payload}"
-        raise ModelError(f"{who}: a trace of {why}; needs float32 events of the same position, one tick a position")
+        raise ModelError(f"{who}: a trace of {why}; needs float32 or int8 events of the same position, one tick a position")
+    if projection.trace and sums == "int32" and isinstance(projection.weights, Convolution):
+        raise ModelError(f"{who}: a convolution that hears a trace of int8 events; needs a matrix")
+    most = MOST_SHIFT if projection.trace and source.payload == "int8" else 0
+    if not 0 <= projection.trace_shift <= most:
+        raise ModelError(f"{who}: a trace {projection.trace_shift} bits to the left; needs 0 to {most}")
     twins = [p for p in layer.projections_to(projection.port) if p.sort_key == projection.sort_key]
     if len(twins) > 1:
         raise ModelError(f"{who}: {len(twins)} projections to port {projection.port!r} with delay {projection.delay}; needs one")

@@ -67,7 +67,7 @@ class Weights(Protocol):
 
     @property
     def numeric(self) -> str:
-        """What the weights are: "float32" or "int8" (`models/numerics.py`)."""
+        """What the weights are: "float32", "int8" or "int4" (`models/numerics.py`)."""
 
     @property
     def values(self) -> Array:
@@ -103,17 +103,21 @@ class Weights(Protocol):
 
 @dataclass(frozen=True)
 class SparseRows:
-    """A weight matrix by rows: `values` float32 or int8, `columns` uint32 ascending within a row, `extents` int64 (rows + 1)."""
+    """A weight matrix by rows: `values` float32 or int8, `columns` uint32 ascending within a row, `extents` int64 (rows + 1).
+
+    `four_bits`: values are -8 to 7 and are stored two to a byte, in SRAM and in a checkpoint.
+    """
 
     shape: tuple[int, int]
     extents: I64
     columns: U32
     values: Array
+    four_bits: bool = False
 
     @property
     def numeric(self) -> str:
-        """What the weights are: "float32" or "int8" (`models/numerics.py`)."""
-        return self.values.dtype.name
+        """What the weights are: "float32", "int8" or "int4" (`models/numerics.py`)."""
+        return "int4" if self.four_bits else self.values.dtype.name
 
     @property
     def nonzeros(self) -> int:
@@ -168,7 +172,7 @@ class SparseRows:
         extents = np.zeros(len(rows) + 1, np.int64)
         np.cumsum(lengths, out=extents[1:])
         pick = np.repeat(self.extents[:-1][rows] - extents[:-1], lengths) + np.arange(extents[-1])
-        return SparseRows((len(rows), self.shape[1]), extents, self.columns[pick], self.values[pick])
+        return SparseRows((len(rows), self.shape[1]), extents, self.columns[pick], self.values[pick], self.four_bits)
 
     def check(self, who: str) -> None:
         """Raise ModelError unless the rows are well formed, sorted, in range and finite."""
@@ -188,6 +192,8 @@ class SparseRows:
             raise ModelError(f"{who}: columns are not in ascending order within each row")
         if self.values.dtype not in (np.float32, np.int8):
             raise ModelError(f"{who}: weights of type {self.values.dtype}; needs float32 or int8")
+        if self.four_bits and not ((self.values >= -8) & (self.values <= 7)).all():
+            raise ModelError(f"{who}: weights of 4 bits from {self.values.min()} to {self.values.max()}; needs -8 to 7")
         check_finite(who, self.values)
         zeros = self.nonzeros - int(np.count_nonzero(self.values))
         if zeros:  # only some formats would visit and count them
@@ -220,7 +226,8 @@ class Projection:
         h = trace * h + (1 - trace) * y
 
     in float32, 1 - trace too, rounded after each product and after the sum (`models/compute/lowpass.py`). The receiving port keeps
-    it; what travels are the events. It begins at zero, and again wherever a segment begins.
+    it; what travels are the events. It begins at zero, and again wherever a segment begins. Of int8 events it is a trace of their
+    numbers, and the port hears the whole number that is nearest to 2**`trace_shift` times it, at most 127 either side.
     """
 
     source: int
@@ -228,6 +235,7 @@ class Projection:
     weights: Weights
     trace: float = 0.0
     delay: int = 0
+    trace_shift: int = 0
     summed_as: tuple[int, int] | None = None  # of an input that is fed late: the source and delay that it stands for
 
     @property

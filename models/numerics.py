@@ -13,11 +13,14 @@ from models.network import ModelError
 
 PAYLOADS = {"float32": "<f4", "int8": "|i1", "int32": "<i4", "count": "<u2", "spike": ""}
 """Payload -> numpy's type of what an event carries beside its key; a spike carries nothing and stands for a 1."""
-WEIGHTS = {"float32": "<f4", "int8": "|i1"}
+WEIGHTS = {"float32": "<f4", "int8": "|i1", "int4": "|u1"}
+"""Weight -> numpy's type of what is stored; of int4 two weights lie in a byte (`models/nibbles.py`)."""
+INTEGERS = ("int8", "int4")
 SUMS = {"float32": "<f4", "int32": "<i4"}
 _SUMS = {
     "float32": {"float32": "float32", "spike": "float32", "count": "float32"},
     "int8": {"int8": "int32", "int32": "int32", "spike": "int32", "count": "int32"},
+    "int4": {"int8": "int32"},
 }
 
 

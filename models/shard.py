@@ -19,7 +19,7 @@ class PortShape(NamedTuple):
     position; `slots`, positions held at a time. A format that keeps a convolution's kernel has its `window`, the numbers of a
     `KernelWindow`, and as `nonzeros` how many elements of the matrix the kernel stands for. `early`: its product is made when a
     section comes, so that what it heard need not be kept until the step. `blocks` in which a format stores weights, where it does,
-    and the `offset` of the first row in the first of them.
+    and the `offset` of the first row in the first of them. A trace of numbers is heard `trace_shift` bits to the left.
     """
 
     rows: int
@@ -36,6 +36,7 @@ class PortShape(NamedTuple):
     early: bool = False
     blocks: int = 0
     offset: int = 0
+    trace_shift: int = 0
     window: tuple[int, ...] = ()
 
 

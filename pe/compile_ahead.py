@@ -15,6 +15,7 @@ import numpy as np
 from models import formats, kernels
 from models.compute.sums import adding
 from models.network import Array
+from models.nibbles import nibble_bytes
 from models.numerics import SUMS, sum_of
 from models.shard import PortShape
 from pe.layout import ShardSize, pe_fields, place_ports, prefix
@@ -35,7 +36,8 @@ def compile_ahead(shards: Iterable[ShardSize], params: Mapping[int, Mapping[str,
         for port, place in zip(shard.ports, place_ports(shard), strict=True):
             fields = formats.named(shard.format).fields(port.shape)
             blocks = port.shape.blocks  # of these, and of weights, shards have any number
-            any_number = {(port.shape.nonzeros,), *(field.shape for field in fields if blocks and field.shape[0] == blocks)}
+            stored = port.shape.nonzeros, nibble_bytes(port.shape.nonzeros)
+            any_number = {(stored[0],), (stored[1],), *(field.shape for field in fields if blocks and field.shape[0] == blocks)}
             arrays = tuple((field.dtype, field.shape if field.shape not in any_number else ()) for field in fields)
             key = shard.format, arrays, port.shape._replace(nonzeros=0, blocks=0, offset=0), place.adds
             if key not in seen:

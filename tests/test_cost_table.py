@@ -39,7 +39,7 @@ def test_names_are_the_files_and_each_is_used():
                 read.add((ast.unparse(node.value), node.slice.value))
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "port.by_weight":
                 name = ast.literal_eval(node.args[1])
-                read |= {("table", name), ("table", f"int8_{name}")}
+                read |= {("table", name), ("table", f"int8_{name}"), ("table", f"int4_{name}")}
     brought = set(twins.constants())
     assert {name for owner, name in read if owner == "table"} | brought == set(SHIPPED["constants"]) | brought
     assert {name for owner, name in read if owner.split(".")[-1] == "settings"} >= set(CHOICES)
@@ -47,7 +47,7 @@ def test_names_are_the_files_and_each_is_used():
 
 def test_a_constant_says_when_it_is_in_use():
     conditions = {f"{name}={choice}" for name, choices in CHOICES.items() for choice in choices}
-    conditions |= {"links", "transfers", "weights=int8", "sums=added", "traces", "scheduled"}
+    conditions |= {"links", "transfers", "weights=int8", "weights=int4", "sums=added", "traces", "scheduled"}
     conditions |= {f"{family}={name}" for family in ("format", "kernel") for name in twins.names(f"{family}s")}
     for name, one in load_table().constants.items():
         assert set(one.used_when) <= conditions, name

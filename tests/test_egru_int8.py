@@ -11,15 +11,20 @@ from host.cli import main
 from host.commands import _outlook
 from host.cost.formats.array import product_cycles
 from host.cost.mac_array import matmul_cycles
+from host.cost.price import price_positions
+from host.cost.terms import terms_of
 from host.errors import HostError
 from host.launch.in_process import run_here
+from host.run.offline import record
 from host.workloads.dvs import outlook as dvs_outlook
 from host.workloads.lm import outlook as lm_outlook
 from host.workloads.lm.options import Options
 from host.workloads.lm.outlook import perplexity_on_test
 from host.workloads.outlook_row import OutlookRow
+from host.workloads.registry import prepare
 from models.checkpoint import Model, load, save
 from models.checkpoint.deflated import deflate, inflated
+from models.checkpoint.graph import graph_of, network_of, tensors_of
 from models.checkpoint.tensorfile import Tensors
 from models.compute.mac_array import mac_matmul
 from models.event_numbers import numbers_of, values_of
@@ -28,7 +33,7 @@ from models.graph_check import check_network
 from models.network import ModelError, Network, SparseRows
 from models.quantise.egru import fitted_scale, quantise_egru
 from models.quantise.egru_calibration import samples_of
-from models.reference import Reference
+from models.reference import Reference, neurons_of
 from models.seeded import seeded_egru, seeded_embedding
 from models.shard import PortShape
 
@@ -120,6 +125,154 @@ def test_four_bits_of_weights_and_events_lie_on_their_grids(source, tmp_path, ca
     assert max(np.abs(weights.values.astype(int)).max() for weights in model.network.weights) == 7
     assert {model.network.populations[n].params["most_event"] for n in model.network.layers} == {7.0}
     assert model.provenance["quantised"]["weights"] == 4
+
+
+@pytest.fixture(scope="module")
+def four(source):
+    """The same with weights of four bits and cell states of eight, by the command."""
+    target = source.with_name("four.safetensors")
+    assert main(["quantise", str(source), str(target), "--weights", "4", "--cell", "8"]) == 0
+    return target
+
+
+def test_two_weights_a_byte_have_the_events_of_one_a_byte_in_every_format_and_on_the_array(four, tmp_path):
+    """And those of the plain reference, which knows of neither; with cell states of a byte."""
+    model = load(four)
+    layers = [
+        replace(layer, projections=tuple(replace(p, weights=replace(p.weights, four_bits=False)) for p in layer.projections))
+        for layer in model.network.populations
+    ]
+    apart = tmp_path / "apart.safetensors"
+    save(apart, replace(model, network=Network(tuple(layers))))
+    text = str(four.with_name("text.txt"))
+    reports = [
+        report_of(four, tmp_path, verify=True),
+        report_of(four, tmp_path, format="packed", pes=3),
+        report_of(four, tmp_path, format="dense", pes=7, mapping="balanced"),
+        report_of(four, tmp_path, format="array", chips=2, pes=6),
+        report_of(four, tmp_path, format="vectors", pes=4),
+        report_of(apart, tmp_path, text=text, format="packed", pes=3),
+    ]
+    assert len({report["events"]["sha256"] for report in reports}) == 1
+    assert reports[0]["verify"]["difference"] is None
+    assert reports[0]["verify"]["compared"] == 25 * (24 + 24 + UNITS)
+    packed, bytes_each = reports[1], reports[5]
+    assert packed["modelled"]["time_s"] > bytes_each["modelled"]["time_s"], "each weight is shifted out of its byte"
+    weights = [model.network.populations[n].projections for n in model.network.layers]
+    assert {projection.weights.numeric for layer in weights for projection in layer} == {"int4"}
+
+
+def test_a_batch_with_cell_states_of_a_byte_has_the_events_of_its_sequences_alone(four, tmp_path):
+    two = report_of(four, tmp_path, batch=2, tokens=20, format="packed", verify=True)
+    assert two["verify"]["difference"] is None
+
+
+def with_trace(network: Network, decay: float = 0.8) -> Network:
+    """A network whose second layer hears the trace of the first."""
+    layer = network.populations[2]
+    heard = tuple(replace(p, trace=decay if p.port == "input" else 0.0) for p in layer.projections)
+    return replace(network, populations=(*network.populations[:2], replace(layer, projections=heard), *network.populations[3:]))
+
+
+def test_layers_that_hear_traces_have_the_plain_references_events_in_every_format_and_on_the_array(tmp_path):
+    """Shifts are what is heard best of the samples; four bits of weights and the checkpoint on the way."""
+    model = Model(with_trace(NETWORK), seeded_embedding(WORDS, UNITS, seed=3), np.zeros(WORDS, np.float32), ("<unk>", "<eos>", *(
+        f"w{n}" for n in range(WORDS - 2))), 7)  # fmt: skip
+    source, target = tmp_path / "traced.safetensors", tmp_path / "int8.safetensors"
+    save(source, model)
+    (tmp_path / "text.txt").write_text(" ".join(f"w{n * 7 % 58}" for n in range(60)), encoding="utf-8")
+    flags = ["--weights", "4", "--calibrate", str(tmp_path / "text.txt"), "--samples", "20"]
+    assert main(["quantise", str(source), str(target), *flags]) == 0
+    heard = load(target).network.populations[2].projections_to("input")[0]
+    assert 0 < heard.trace_shift <= 7
+    reports = [
+        report_of(target, tmp_path, format="csr", verify=True),
+        report_of(target, tmp_path, format="packed", pes=3),
+        report_of(target, tmp_path, format="dense", pes=7, mapping="balanced"),
+        report_of(target, tmp_path, format="array", pes=6, batch=1),
+        report_of(target, tmp_path, format="vectors", pes=4, chips=2),
+    ]
+    assert reports[0]["verify"]["difference"] is None
+    assert len({report["events"]["sha256"] for report in reports}) == 1
+    plain, traced = report_of(source, tmp_path), reports[0]
+    assert traced["result"]["perplexity"] == pytest.approx(plain["result"]["perplexity"], rel=0.02)
+    batch = report_of(target, tmp_path, format="array", batch=2, tokens=20, verify=True)
+    assert batch["verify"]["difference"] is None
+
+
+def test_the_price_of_a_trace_of_numbers_is_what_the_table_says(tmp_path):
+    """Offline as from a run: its upkeep, and a number made of each element; what is heard are the numbers that are not zero."""
+    network, _ = quantise_egru(with_trace(NETWORK), **SCALES, trace_shifts={2: 2})
+    model = Model(network, seeded_embedding(WORDS, UNITS, seed=3), np.zeros(WORDS, np.float32), (
+        "<unk>", "<eos>", *(f"w{n}" for n in range(WORDS - 2))), 7, embedding_scale=1 / 64)  # fmt: skip
+    source = tmp_path / "int8.safetensors"
+    save(source, replace(model, embedding=values_of(network.populations[0], numbers_of(network.populations[0], model.embedding))))
+    (tmp_path / "text.txt").write_text(" ".join(f"w{n * 7 % 58}" for n in range(60)), encoding="utf-8")
+    run = report_of(source, tmp_path, format="packed")
+    job = prepare(Options(checkpoint=str(source), text=str(tmp_path / "text.txt"), tokens=25, pes=5, format="packed"))
+    ledger = record(job.placement, job.source, job.readout).ledger(job.placement)
+    priced = price_positions(ledger, *terms_of(ledger, ()))
+    assert run["modelled"]["time_s"] == pytest.approx(priced.time_s)
+    more = price_positions(ledger, *terms_of(ledger, ("trace_number_cycles=115",)))
+    elements = 25 * 24  # of the trace that each PE of the second layer keeps
+    busiest = 100 * elements / 150e6
+    assert more.time_s - priced.time_s == pytest.approx(busiest, rel=0.05)
+
+
+@pytest.mark.parametrize(("shift", "trace"), [(8, 0.5), (-1, 0.5), (1, 0.0)])
+def test_a_trace_that_is_heard_too_far_to_the_left_is_refused(shift, trace):
+    network, _ = quantise_egru(with_trace(NETWORK, trace), **SCALES)
+    layer = network.populations[2]
+    heard = tuple(replace(p, trace_shift=shift if p.port == "input" else 0) for p in layer.projections)
+    populations = (*network.populations[:2], replace(layer, projections=heard), *network.populations[3:])
+    with pytest.raises(ModelError, match=f"egru1 to egru2: a trace {shift} bits to the left; needs 0 to {7 if trace else 0}"):
+        check_network(replace(network, populations=populations))
+
+
+@pytest.mark.parametrize("density", [0.1, 1.0])
+def test_weights_of_four_bits_come_back_from_half_as_many_bytes(density):
+    """Of sparse layers, and of those whose rows are stored whole."""
+    network, _ = quantise_egru(seeded_egru(21, (15, 21), density=density, seed=2), **SCALES, weight_bits=4)
+    stored = tensors_of("it", network)
+    graph = graph_of(network)
+    again = network_of(Tensors.of("it", stored), graph)
+    rows = network.populations[1].projections[0].weights
+    values = stored["layer1.input.values" if density < 1 else "layer1.input.dense"]
+    assert values.nbytes == ((rows.nonzeros + 1) // 2 if density < 1 else 45 * 11)
+    for n in network.layers:
+        for one, other in zip(network.populations[n].projections, again.populations[n].projections, strict=True):
+            assert other.weights.numeric == "int4"
+            assert np.array_equal(one.weights.to_dense(), other.weights.to_dense())
+
+
+def test_weights_of_four_bits_that_are_larger_are_refused():
+    with pytest.raises(ModelError, match="it: weights of 4 bits from -9 to 3; needs -8 to 7"):
+        replace(SparseRows.from_dense(np.array([[-9, 3]], np.int8)), four_bits=True).check("it")
+
+
+@pytest.mark.parametrize("name", ["cell_scale", "event_scale"])
+@pytest.mark.parametrize("scale", [0.0, np.nan, 2.0])
+def test_a_scale_of_cell_states_or_events_that_cannot_be_is_refused(name, scale):
+    network, _ = quantise_egru(NETWORK, **SCALES, int8_cell=True)
+    populations = list(network.populations)
+    populations[2] = replace(populations[2], params={**populations[2].params, name: scale})
+    with pytest.raises(ModelError, match=rf"egru2: {name} .*; needs a number above 0, at most 1"):
+        check_network(replace(network, populations=tuple(populations)))
+
+
+def test_a_cell_state_of_a_byte_is_the_nearest_number_of_the_float32_one():
+    """While nothing has fired, each step starts from the number of the one before."""
+    networks = [quantise_egru(NETWORK, **SCALES, int8_cell=narrow)[0] for narrow in (False, True)]
+    silent = [
+        replace(network.populations[1], vectors={**network.populations[1].vectors, "threshold": np.ones(24, np.float32)})
+        for network in networks
+    ]
+    wide, narrow = map(neurons_of, silent)
+    rng = np.random.default_rng(4)
+    sums = {port: rng.integers(-3000, 3000, 72).astype(np.int32) for port in ("input", "recurrent")}
+    for neurons in (wide, narrow):
+        assert not neurons.step(sums, 0).any()
+    assert np.array_equal(narrow._cell, (np.rint(wide._cell * 128) / 128).astype(np.float32))
 
 
 def test_a_text_says_what_layers_send(source, tmp_path):
@@ -271,6 +424,7 @@ def test_a_text_without_a_word_of_the_models_is_refused(source, tmp_path, capsys
     ("arguments", "says"),
     [
         (["--weights", "5"], "--weights 5: needs 8 or 4"),
+        (["--cell", "4"], "--cell 4: needs 8"),
         (["--scales", "round"], "--scales round: needs pow2 or float"),
         (["--bits", "6"], "--bits 6: is for spiking networks; an EGRU takes --weights and --events"),
         (["--per-channel"], "--per-channel: is for spiking networks"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from host.cost import twins
 from models import formats
 from models.network import ModelError, SparseRows
+from models.nibbles import from_nibbles, to_nibbles
 from models.numerics import PAYLOADS, SUMS, WEIGHTS, sum_of
 from models.shard import PortShape
 
@@ -36,7 +37,7 @@ FLOATS = ("float32", "float32")
 # Sums of these depend on their order: large ones swallow small ones and cancel.
 float_weights = st.sampled_from([0.1, -0.3, 1.0, -1.0, 3e7, -3e7, 1e-30, 2.0**-149, 1e18, -1e18]) | st.floats(-2, 2, width=32)
 event_values = st.floats(2.0**-20, 1e6, width=32) | st.floats(-1e6, -(2.0**-20), width=32)
-WEIGHT_OF = {"float32": float_weights, "int8": st.integers(-128, 127)}
+WEIGHT_OF = {"float32": float_weights, "int8": st.integers(-128, 127), "int4": st.integers(-8, 7)}
 VALUE_OF = {
     "float32": event_values,
     "int8": st.sampled_from([-128, 127, 1, -1]) | st.integers(-128, 127).filter(bool),
@@ -62,7 +63,11 @@ def matrices(draw, weight="float32"):
     rows, columns = count * draw(st.integers(1, 7 if count == 1 else 3)), draw(st.integers(1, 9))
     fill = draw(st.sampled_from([0, 1]))  # mostly empty, or mostly full
     elements = st.just(0) | WEIGHT_OF[weight]
-    matrix = draw(hnp.arrays(np.dtype(WEIGHTS[weight]), (rows, columns), elements=elements, fill=st.just(fill)))
+    matrix = draw(
+        hnp.arrays(
+            np.dtype(WEIGHTS[weight] if weight == "float32" else "|i1"), (rows, columns), elements=elements, fill=st.just(fill)
+        )
+    )
     return matrix, count
 
 
@@ -199,7 +204,7 @@ def test_estimate_equals_actual_to_the_byte(name, weight, data):
     """`fields` follows from counts alone and says exactly what `encode` makes."""
     matrix, gates = data.draw(matrices(weight))
     sparse, form = SparseRows.from_dense(matrix), formats.named(name)
-    payload = "int8" if weight == "int8" else "float32"
+    payload = "float32" if weight == "float32" else "int8"
     shape = shape_of(*matrix.shape, sparse.nonzeros, 2, gates=gates, weight=weight, payload=payload)
     shape = laid_out(name, sparse, len(matrix), shape)
     estimate = {f.name: f for f in form.fields(shape) if f.role == "weights"}
@@ -218,7 +223,7 @@ def test_no_field_is_named_twice_and_weights_are_no_scratch(name, numeric):
     by_name = {f.name: f for f in fields}
     assert len(by_name) == len(fields)
     assert not {"sums", "counts"} & by_name.keys()  # the PE keeps those
-    assert by_name["values"].dtype == WEIGHTS[numeric[0]]
+    assert by_name["values"].dtype == ("|i1" if name in ("array", "vectors") and "int4" in numeric else WEIGHTS[numeric[0]])
     assert {f.role for f in fields} <= {"weights", "variables"}
     assert not any(f.scratch for f in fields if f.role == "weights")  # what lies behind the program may be lost
 
@@ -264,6 +269,24 @@ def test_bytes_of_int8_weights():
     assert weight_bytes("packed", 300, 1350, 5000, **int8) == 5000 * (1 + 2) + 2 * 1351  # extents would take more than they save
     assert weight_bytes("packed", 771, 1350, 20_000, **int8) == 20_000 * (1 + 2) + 2 * 1351  # 257 units a gate
     assert weight_bytes("packed", 300, 1350, 20_000, gates=3) == 20_000 * (4 + 2) + 2 * 1351  # of float32 as ever
+
+
+def test_weights_of_four_bits_take_half_a_byte_but_on_the_array():
+    int4 = {"weight": "int4", "payload": "int8", "gates": 3}
+    assert weight_bytes("csr", 81, 1350, 5001, **int4) == 2501 + 5001 * 2 + 4 * 82
+    assert weight_bytes("dense", 81, 1350, 5000, **int4) == 41 * 1350  # rows of a source unit, rounded up
+    assert weight_bytes("packed", 81, 1350, 5001, **int4) == 2501 + 5001 + 2 * 1351
+    assert weight_bytes("packed", 300, 1350, 20_000, **int4) == 10_000 + 20_000 + 2 * (3 * 1350 + 1)
+    assert weight_bytes("array", 81, 1350, 5000, **int4) == weight_bytes("array", 81, 1350, 5000, **{**int4, "weight": "int8"})
+
+
+@given(hnp.arrays(np.int8, st.tuples(st.integers(1, 3), st.integers(0, 9)), elements=st.integers(-8, 7)))
+@settings(deadline=None, max_examples=30)
+def test_two_numbers_lie_in_a_byte_the_first_in_the_lower_half(rows):
+    stored = to_nibbles(rows)
+    assert (stored.dtype, stored.shape) == (np.uint8, (len(rows), (rows.shape[1] + 1) // 2))
+    assert all(np.array_equal(from_nibbles(row, rows.shape[1]), numbers) for row, numbers in zip(stored, rows, strict=True))
+    assert to_nibbles(np.array([1, -8, 7], np.int8)).tolist() == [0x81, 0x07]
 
 
 @pytest.mark.parametrize(

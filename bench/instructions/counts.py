@@ -28,12 +28,24 @@ LOOPS = {
     "int8_csr_weight_cycles": ("int8_csr", "weight", 1), "int8_csr_test_active_cycles": ("int8_csr_test", "active", 1),
     "int8_csr_test_silent_cycles": ("int8_csr_test", "silent", 1), "int8_dense_weight_cycles": ("int8_dense", "weight", 1),
     "int8_dense_event_weight_cycles": ("int8_dense_event", "weight", 1), "int8_packed_weight_cycles": ("int8_packed", "weight", 1),
+    **{
+        f"int4_{of}_cycles": (f"int4_{loop}", thing, 1)
+        for of, loop, thing in (
+            ("csr_weight", "csr", "weight"), ("csr_test_active", "csr_test", "active"), ("csr_test_silent", "csr_test", "silent"),
+            ("dense_weight", "dense", "weight"), ("dense_event_weight", "dense_event", "weight"),
+            ("packed_weight", "packed", "weight"),
+        )
+    },
     "port_sum_cycles": ("port_sum", "element", 1), "trace_element_cycles": ("trace_element", "element", 1),
     "trace_decay_cycles": ("trace_decay", "element", 1), "trace_event_cycles": ("trace_event", "element", 1),
+    "int8_trace_element_cycles": ("int8_trace_element", "element", 1),
+    "int8_trace_event_cycles": ("int8_trace_event", "element", 1),
+    "trace_number_cycles": ("trace_number", "element", 1),
     "unit_soft_cycles": ("egru", "unit", 30), "unit_hard_cycles": ("egru_unit", "unit", 0),
     "gate_soft_cycles": ("egru_gate", "unit", 8), "gate_hard_cycles": ("egru_gate_unit", "unit", 0),
     "cell_soft_cycles": ("egru_cell", "unit", 23), "cell_hard_cycles": ("egru_cell_unit", "unit", 0),
     "int8_unit_soft_cycles": ("egru_int8", "unit", 33), "int8_unit_hard_cycles": ("egru_int8_unit", "unit", 0),
+    "int8_state_soft_cycles": ("egru_int8_state", "unit", 33), "int8_state_hard_cycles": ("egru_int8_state_unit", "unit", 0),
     "scatter_cycles": ("int8_scatter", "element", 1), "vector_scatter_cycles": ("int8_scatter", "element", 1),
     "gather_cycles": ("int8_gather", "element", 1),
     "packet_setup_cycles": ("packets", "message", 0), "packet_cycles": ("packets", "packet", 0),
@@ -52,6 +64,7 @@ BRANCHES = {
     "gate_soft_branches": "egru_gate",
     "cell_soft_branches": "egru_cell",
     "int8_unit_soft_branches": "egru_int8",
+    "int8_state_soft_branches": "egru_int8_state",
 }
 WAYS = {
     "lif": "lif_decay_subtract_int8", "cuba_lif": "cuba_lif_decay_subtract_int8", "li": "li_decay_int8", "cuba_li": "cuba_li_decay",

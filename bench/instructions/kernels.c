@@ -123,6 +123,68 @@ LOOP void int8_packed(uint32_t events, const uint32_t *keys, const int32_t *hear
     }
 }
 
+/* ---- the same on weights of four bits, two to a byte */
+static inline int32_t half(const uint8_t *values, uint32_t i)
+{
+    return (int32_t)((uint32_t)values[i >> 1] << (28 - ((i & 1) << 2))) >> 28;
+}
+
+LOOP void int4_csr(uint32_t rows, const uint32_t *extents, const uint16_t *columns, const uint8_t *values, const int8_t *x, int32_t *out)
+{
+    for (uint32_t r = 0; r < rows; r++) {
+        int32_t sum = 0;
+        for (uint32_t i = extents[r]; i < extents[r + 1]; i++)
+            sum += half(values, i) * x[columns[i]];
+        out[r] = sum;
+    }
+}
+
+LOOP void int4_csr_test(uint32_t rows, const uint32_t *extents, const uint16_t *columns, const uint8_t *values, const int8_t *x, int32_t *out)
+{
+    for (uint32_t r = 0; r < rows; r++) {
+        int32_t sum = 0;
+        for (uint32_t i = extents[r]; i < extents[r + 1]; i++) {
+            const int32_t event = x[columns[i]];
+            if (event != 0)
+                sum += half(values, i) * event;
+        }
+        out[r] = sum;
+    }
+}
+
+LOOP void int4_dense(uint32_t rows, uint32_t width, const uint8_t *values, const int8_t *x, int32_t *out)
+{
+    for (uint32_t r = 0; r < rows; r++) {
+        int32_t sum = 0;
+        for (uint32_t i = 0; i < width; i++)
+            sum += half(values, r * width + i) * x[i];
+        out[r] = sum;
+    }
+}
+
+LOOP void int4_dense_event(uint32_t rows, uint32_t width, const uint8_t *values, const int8_t *x, int32_t *out)
+{
+    for (uint32_t i = 0; i < width; i++) {
+        const int32_t event = x[i];
+        if (event != 0) {
+            const uint8_t *column = values + i * ((rows + 1) / 2);
+            for (uint32_t r = 0; r < rows; r++)
+                out[r] += half(column, r) * event;
+        }
+    }
+}
+
+LOOP void int4_packed(uint32_t events, const uint32_t *keys, const int32_t *heard, const uint16_t *extents, const uint8_t *rows,
+                      const uint8_t *values, int32_t *out)
+{
+    for (uint32_t e = 0; e < events; e++) {
+        const uint32_t column = keys[e];
+        const int32_t event = heard[e];
+        for (uint32_t i = extents[column]; i < extents[column + 1]; i++)
+            out[rows[i]] += half(values, i) * event;
+    }
+}
+
 /* ---- sums that are added up; traces h = d h + (1 - d) y, compiled without contraction */
 LOOP void port_sum(uint32_t rows, const float *sums, float *out)
 {
@@ -146,6 +208,39 @@ LOOP void trace_event(uint32_t events, float rest, const uint32_t *keys, const f
 {
     for (uint32_t e = 0; e < events; e++)
         trace[keys[e]] += rest * heard[e];
+}
+
+/* ---- the same of events of a byte, and the numbers that integer weights multiply */
+LOOP void int8_trace_element(uint32_t width, float decay, float rest, const int8_t *y, float *trace)
+{
+    for (uint32_t i = 0; i < width; i++)
+        trace[i] = decay * trace[i] + rest * y[i];
+}
+
+LOOP void int8_trace_event(uint32_t events, float rest, const uint32_t *keys, const int8_t *heard, float *trace)
+{
+    for (uint32_t e = 0; e < events; e++)
+        trace[keys[e]] += rest * heard[e];
+}
+
+static inline int32_t nearest(float x)
+{
+    int32_t whole;
+    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(x) : "t"(x));
+    __builtin_memcpy(&whole, &x, 4);
+    return whole;
+}
+
+LOOP void trace_number(uint32_t width, float gain, const float *trace, int8_t *numbers)
+{
+    for (uint32_t i = 0; i < width; i++) {
+        int32_t number = nearest(trace[i] * gain);
+        if (number > 127)
+            number = 127;
+        if (number < -127)
+            number = -127;
+        numbers[i] = number;
+    }
 }
 
 /* ---- the step of an EGRU: with newlib's exponentials, or, with UNIT, with the chip's, whose registers are made up */
@@ -190,14 +285,6 @@ LOOP uint32_t egru(uint32_t n, struct egru *units, uint32_t *keys, float *values
 /* ---- the same on sums of int8 weights and events, with a scale a row, and an event of one byte */
 struct egru_int8 { int32_t x[3], h[3]; float sx[3], sh[3], bx[3], bh[3], c, threshold; uint32_t key; };
 
-static inline int32_t nearest(float x)
-{
-    int32_t whole;
-    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(x) : "t"(x));
-    __builtin_memcpy(&whole, &x, 4);
-    return whole;
-}
-
 LOOP uint32_t egru_int8(uint32_t n, float numbers, struct egru_int8 *units, uint32_t *keys, int8_t *values)
 {
     uint32_t sent = 0;
@@ -224,6 +311,44 @@ LOOP uint32_t egru_int8(uint32_t n, float numbers, struct egru_int8 *units, uint
             }
         }
         one->c = p;
+    }
+    return sent;
+}
+
+/* ---- the same, with a cell state of one byte */
+struct egru_state { int32_t x[3], h[3]; float sx[3], sh[3], bx[3], bh[3], threshold; int32_t c; uint32_t key; };
+
+LOOP uint32_t egru_int8_state(uint32_t n, float numbers, float cells, float a_cell, struct egru_state *units, uint32_t *keys, int8_t *values)
+{
+    uint32_t sent = 0;
+    for (uint32_t u = 0; u < n; u++) {
+        struct egru_state *one = units + u;
+        float x[3], h[3];
+        for (int gate = 0; gate < 3; gate++) {
+            x[gate] = one->sx[gate] * one->x[gate];
+            h[gate] = one->sh[gate] * one->h[gate];
+        }
+        const float z = sigmoid(x[0] + h[0] + one->bx[0] + one->bh[0]);
+        const float r = sigmoid(x[1] + h[1] + one->bx[1] + one->bh[1]);
+        const float g = hyperbolic(x[2] + one->bx[2] + r * (h[2] + one->bh[2]));
+        float p = z * (a_cell * *(int8_t *)&one->c) + (1 - z) * g;
+        const float over = p - one->threshold;
+        if (over > 0) {
+            int32_t number = nearest(p * numbers);
+            if (number > 127)
+                number = 127;
+            if (number != 0) {
+                keys[sent] = one->key;
+                values[sent++] = number;
+                p = over;
+            }
+        }
+        int32_t cell = nearest(p * cells);
+        if (cell > 127)
+            cell = 127;
+        if (cell < -127)
+            cell = -127;
+        *(int8_t *)&one->c = cell;
     }
     return sent;
 }

@@ -14,7 +14,9 @@ import numpy as np
 
 from bench.instructions.compiled import Compiled, divide
 from bench.instructions.cortex_m4 import Instruction, time_of
+from models.nibbles import to_nibbles
 
+_FLOAT_BITS, _HALF_BITS = 32, 4
 _TIMINGS = ({}, {"store_cycles": 1, "sums_waited": False})
 """As the tables say, and as fast as GCC's table and users say."""
 
@@ -60,17 +62,28 @@ def _numbers(rng: Any, count: int, whole: bool, dtype: str, share: float = 1.0) 
     return (drawn * (rng.random(count) < share)).astype(dtype)
 
 
-def csr(program: Compiled, name: str, whole: bool, tested: bool) -> Iterator[Case]:
+def _weights(rng: Any, count: int, bits: int) -> Any:
+    """Return random weights of so many bits: 32 of floats, 8 or 4 of integers, as int8."""
+    values = _numbers(rng, count, bits < _FLOAT_BITS, "i1" if bits < _FLOAT_BITS else "<f4")
+    return (values % 8).astype("i1") if bits == _HALF_BITS else values
+
+
+def _stored(values: Any, bits: int) -> Any:
+    """Return weights as they lie in SRAM: those of four bits two to a byte, of each row."""
+    return to_nibbles(values) if bits == _HALF_BITS else values
+
+
+def csr(program: Compiled, name: str, bits: int, tested: bool) -> Iterator[Case]:
     """Yield runs of a dot product a row."""
-    rng = np.random.default_rng(1)
+    rng, whole = np.random.default_rng(1), bits < _FLOAT_BITS
     columns_type, sum_type, value_type = ("<u2", "<i4", "i1") if whole else ("<i4", "<f4", "<f4")
     for rows in (9, 27, 81):
         for each in (5, 40, 120):
             extents = np.concatenate([[0], np.cumsum(rng.integers(each - 3, each + 4, rows))]).astype("<u4")
             columns = rng.integers(0, 700, int(extents[-1])).astype(columns_type)
-            values = _numbers(rng, len(columns), whole, value_type)
+            values = _weights(rng, len(columns), bits)
             heard = _numbers(rng, 700, whole, value_type, 0.5 if tested else 1.0)
-            run, arrays = program.call(name, rows, extents, columns, values, heard, np.zeros(rows, sum_type))
+            run, arrays = program.call(name, rows, extents, columns, _stored(values, bits), heard, np.zeros(rows, sum_type))
             products = values.astype(float) * heard[columns].astype(float)
             _close(arrays[-1], np.add.reduceat(products, extents[:-1].astype(int)))
             active = int((heard[columns] != 0).sum())
@@ -78,56 +91,66 @@ def csr(program: Compiled, name: str, whole: bool, tested: bool) -> Iterator[Cas
             yield {**things, "row": rows}, run
 
 
-def dense(program: Compiled, name: str, whole: bool) -> Iterator[Case]:
+def dense(program: Compiled, name: str, bits: int) -> Iterator[Case]:
     """Yield runs of a dense dot product a row."""
-    rng, (sum_type, value_type) = np.random.default_rng(2), ("<i4", "i1") if whole else ("<f4", "<f4")
+    rng, whole = np.random.default_rng(2), bits < _FLOAT_BITS
+    sum_type, value_type = ("<i4", "i1") if whole else ("<f4", "<f4")
     for rows in (4, 16, 27):
         for width in (16, 64, 256):
-            values, heard = _numbers(rng, rows * width, whole, value_type), _numbers(rng, width, whole, value_type)
-            run, arrays = program.call(name, rows, width, values, heard, np.zeros(rows, sum_type))
+            values, heard = _weights(rng, rows * width, bits), _numbers(rng, width, whole, value_type)
+            run, arrays = program.call(name, rows, width, _stored(values, bits), heard, np.zeros(rows, sum_type))
             _close(arrays[-1], values.reshape(rows, width).astype(float) @ heard)
             yield {"weight": rows * width, "row": rows}, run
 
 
-def dense_event(program: Compiled, name: str, whole: bool) -> Iterator[Case]:
+def dense_event(program: Compiled, name: str, bits: int) -> Iterator[Case]:
     """Yield runs of a loop over a vector, of which some is zero, with the column of each that is not."""
-    rng, (sum_type, value_type) = np.random.default_rng(3), ("<i4", "i1") if whole else ("<f4", "<f4")
+    rng, whole = np.random.default_rng(3), bits < _FLOAT_BITS
+    sum_type, value_type = ("<i4", "i1") if whole else ("<f4", "<f4")
     for rows in (4, 16, 27):
         for width in (32, 128):
             for share in (0.1, 0.5, 1.0):
-                values, heard = _numbers(rng, rows * width, whole, value_type), _numbers(rng, width, whole, value_type, share)
-                run, arrays = program.call(name, rows, width, values, heard, np.zeros(rows, sum_type))
+                values, heard = _weights(rng, rows * width, bits), _numbers(rng, width, whole, value_type, share)
+                stored = _stored(values.reshape(width, rows), bits)
+                run, arrays = program.call(name, rows, width, stored, heard, np.zeros(rows, sum_type))
                 _close(arrays[-1], heard @ values.reshape(width, rows).astype(float))
                 active = int((heard != 0).sum())
                 yield {"weight": rows * active, "event": active, "silent": width - active}, run
 
 
-def packed(program: Compiled, name: str, whole: bool) -> Iterator[Case]:
+def packed(program: Compiled, name: str, bits: int) -> Iterator[Case]:
     """Yield runs of a loop over events, with the column of each, whose weights have their rows beside them."""
-    rng = np.random.default_rng(4)
-    extent_type, row_type, value_type, sum_type = ("<u2", "u1", "i1", "<i4") if whole else ("<u4", "<u2", "<f4", "<f4")
+    rng, whole = np.random.default_rng(4), bits < _FLOAT_BITS
+    extent_type, row_type, sum_type = ("<u2", "u1", "<i4") if whole else ("<u4", "<u2", "<f4")
     for rows in (27, 81):
         for each in (2, 5, 20):
             for events in (10, 60):
                 sizes = np.clip(rng.integers(each - 1, each + 2, 100), 1, rows)
                 extents = np.concatenate([[0], np.cumsum(sizes)]).astype(extent_type)
                 places = rng.integers(0, rows, int(extents[-1])).astype(row_type)
-                values, heard = _numbers(rng, len(places), whole, value_type), _numbers(rng, events, whole, sum_type)
+                values, heard = _weights(rng, len(places), bits), _numbers(rng, events, whole, sum_type)
                 keys, expected = rng.integers(0, 100, events).astype("<u4"), np.zeros(rows)
                 for key, value in zip(keys, heard, strict=True):
                     of = slice(int(extents[key]), int(extents[key + 1]))
                     np.add.at(expected, places[of], values[of].astype(float) * float(value))
-                run, arrays = program.call(name, events, keys, heard, extents, places, values, np.zeros(rows, sum_type))
+                run, arrays = program.call(
+                    name, events, keys, heard, extents, places, _stored(values, bits), np.zeros(rows, sum_type)
+                )
                 _close(arrays[-1], expected)
                 yield {"weight": int(sizes[keys].sum()), "event": events}, run
 
 
-def elementwise(program: Compiled, name: str, check: Callable[..., Any], *scalars: float, keyed: bool = False) -> Iterator[Case]:
-    """Yield runs over elements; `check(arrays before, scalars)` is the last array as it should be."""
+def elementwise(
+    program: Compiled, name: str, check: Callable[..., Any], *scalars: float, keyed: bool = False, types: tuple[str, ...] = ()
+) -> Iterator[Case]:
+    """Yield runs over elements; `check(arrays before, scalars)` is the last array as it should be. Arrays have `types`, or are
+    float32.
+    """
     rng = np.random.default_rng(5)
     for count in (16, 64, 200):
         arrays = [rng.permutation(count).astype("<u4")] if keyed else []
-        arrays += [rng.normal(size=count).astype("<f4") for _ in range(1 if name == "trace_decay" else 2)]
+        for kind in types or ["<f4"] * (1 if name == "trace_decay" else 2):
+            arrays.append((rng.normal(size=count) * (1 if kind == "<f4" else 40)).astype(kind))
         run, after = program.call(name, count, *scalars, *arrays)
         _close(after[-1], check(*arrays, *scalars))
         yield {"element": count}, run
@@ -176,22 +199,29 @@ def units(program: Compiled, name: str, newlib: bool) -> Iterator[Case]:
 
 
 def int8_units(program: Compiled, name: str, newlib: bool) -> Iterator[Case]:
-    """Yield runs of a step of EGRU units on integer sums, of which about a fifth fires, as `units`."""
-    rng = np.random.default_rng(7)
-    record = np.dtype(
-        [("sums", "<i4", 6), ("scales", "<f4", 6), ("biases", "<f4", 6), ("c", "<f4"), ("threshold", "<f4"), ("key", "<u4")]
-    )
+    """Yield runs of a step of EGRU units on integer sums, of which about a fifth fires, as `units`; of `egru_int8_state` with cell
+    states of a byte.
+    """
+    rng, narrow = np.random.default_rng(7), name == "egru_int8_state"
+    state = [("threshold", "<f4"), ("c", "<i4")] if narrow else [("c", "<f4"), ("threshold", "<f4")]
+    record = np.dtype([("sums", "<i4", 6), ("scales", "<f4", 6), ("biases", "<f4", 6), *state, ("key", "<u4")])
     for count in (40, 80, 160, 320):
         of = np.zeros(count, record)
         of["sums"], of["scales"] = rng.normal(size=(count, 6)) * 1000, np.float32(0.001)
-        of["biases"], of["c"], of["threshold"] = rng.normal(size=(count, 6)), rng.normal(size=count), rng.uniform(0.4, 0.9, count)
-        records = of.view("<u4").copy()
-        run, arrays = program.call(name, count, 128.0, records, np.zeros(count, "<u4"), np.zeros(count, "i1"))
+        cells = rng.normal(size=count)
+        of["biases"], of["threshold"] = rng.normal(size=(count, 6)), rng.uniform(0.4, 0.9, count)
+        of["c"] = np.clip(np.rint(cells * 64), -127, 127) if narrow else cells
+        records, scales = of.view("<u4").copy(), (128.0, 64.0, 1 / 64) if narrow else (128.0,)
+        run, arrays = program.call(name, count, *scales, records, np.zeros(count, "<u4"), np.zeros(count, "i1"))
         if newlib:
-            floats = np.concatenate([of["sums"] * of["scales"], of["biases"], of["c"][:, None]], axis=1).astype("<f4")
+            before = of["c"] / 64 if narrow else of["c"]
+            floats = np.concatenate([of["sums"] * of["scales"], of["biases"], before[:, None]], axis=1).astype("<f4")
             p = _egru(floats)
             fires = p > of["threshold"]
             assert np.abs(arrays[2][: fires.sum()] - np.minimum(np.rint(p[fires] * 128), 127)).max() <= 1
+            if narrow:
+                after = arrays[0].view(record)["c"].astype("i1")
+                assert np.abs(after - np.clip(np.rint(np.where(fires, p - of["threshold"], p) * 64), -127, 127)).max() <= 1
         yield {"unit": count}, run
 
 
@@ -232,25 +262,33 @@ def counted() -> dict[str, dict[str, Cost]]:
     program, unit = Compiled("kernels.c", libm=True), Compiled("kernels.c", "-DUNIT")
     apart = Compiled("kernels.c", "-ffp-contract=off", libm=True)
     cases: dict[str, Iterator[Case]] = {}
-    for prefix, whole in (("", False), ("int8_", True)):
+    for prefix, bits in (("", _FLOAT_BITS), ("int8_", 8), ("int4_", _HALF_BITS)):
         cases |= {
-            f"{prefix}csr": csr(program, f"{prefix}csr", whole, tested=False),
-            f"{prefix}csr_test": csr(program, f"{prefix}csr_test", whole, tested=True),
-            f"{prefix}dense": dense(program, f"{prefix}dense", whole),
-            f"{prefix}dense_event": dense_event(program, f"{prefix}dense_event", whole),
-            f"{prefix}packed": packed(program, f"{prefix}packed", whole),
+            f"{prefix}csr": csr(program, f"{prefix}csr", bits, tested=False),
+            f"{prefix}csr_test": csr(program, f"{prefix}csr_test", bits, tested=True),
+            f"{prefix}dense": dense(program, f"{prefix}dense", bits),
+            f"{prefix}dense_event": dense_event(program, f"{prefix}dense_event", bits),
+            f"{prefix}packed": packed(program, f"{prefix}packed", bits),
         }
     cases |= {
         "port_sum": elementwise(apart, "port_sum", lambda sums, out: out + sums),
         "trace_element": elementwise(apart, "trace_element", lambda y, h, decay, rest: decay * h + rest * y, 0.9, 0.1),
         "trace_decay": elementwise(apart, "trace_decay", lambda h, decay: decay * h, 0.9),
         "trace_event": elementwise(apart, "trace_event", _heard, 0.1, keyed=True),
+        "int8_trace_element": elementwise(
+            apart, "int8_trace_element", lambda y, h, decay, rest: decay * h + rest * y, 0.9, 0.1, types=("i1", "<f4")
+        ),
+        "int8_trace_event": elementwise(apart, "int8_trace_event", _heard, 0.1, keyed=True, types=("i1", "<f4")),
+        "trace_number": elementwise(
+            apart, "trace_number", lambda h, _, gain: np.clip(np.rint(h * gain), -127, 127), 64.0, types=("<f4", "i1")
+        ),
     }
     for name in _UNITS:
         cases[name] = units(program, name, newlib=True)
         cases[f"{name}_unit"] = units(unit, name, newlib=False)
     cases |= {
-        "egru_int8": int8_units(program, "egru_int8", newlib=True), "egru_int8_unit": int8_units(unit, "egru_int8", newlib=False),
+        **{name: int8_units(program, name, newlib=True) for name in ("egru_int8", "egru_int8_state")},
+        **{f"{name}_unit": int8_units(unit, name, newlib=False) for name in ("egru_int8", "egru_int8_state")},
         **{name: bytes_moved(program, name) for name in ("int8_gather", "int8_scatter")},
     }  # fmt: skip
     cases |= {

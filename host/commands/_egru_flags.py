@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # the command line reads this file too, and must not load a c
     from models.checkpoint import Model
     from models.quantise.egru import QuantisedPort
 
-NAMES = ("weights", "events")
-_BITS = ("8", "4")
+NAMES = ("weights", "events", "cell")
+_BITS = {"weights": ("8", "4"), "events": ("8", "4"), "cell": ("8",)}
 _SCALES = ("pow2", "float")
 _OF_DNNS_TOO = ("calibrate", "samples", "scales")
 _MOST_SAMPLES = 100_000
@@ -22,17 +22,18 @@ _MOST_SAMPLES = 100_000
 
 def add_egru_flags(parser: Any) -> None:
     """Add the flags to a parser or a group of one; each is None where nobody gave it."""
-    parser.add_argument("--weights", metavar="N", help="bits of an EGRU's weights: 8 or 4 (default: 8)")
+    parser.add_argument("--weights", metavar="N", help="bits of an EGRU's weights: 8, or 4, two to a byte (default: 8)")
     text = "bits of what an EGRU's layers send: 8 or 4 (default: 8). Its --calibrate is a text, recordings or .npy; optional"
     parser.add_argument("--events", metavar="N", help=text)
+    parser.add_argument("--cell", metavar="N", help="bits of an EGRU's cell states: 8 (default: float32)")
 
 
 def take_egru_flags(flags: dict[str, Any]) -> dict[str, str]:
     """Take the flags out of a command's: those that were given; HostError for bits that cannot be."""
     of_egru = {name: value for name in NAMES if (value := flags.pop(name)) is not None}
     for name, value in of_egru.items():
-        if value not in _BITS:
-            raise HostError(f"--{name} {value}: needs {' or '.join(_BITS)}")
+        if value not in _BITS[name]:
+            raise HostError(f"--{name} {value}: needs {' or '.join(_BITS[name])}")
     return of_egru
 
 
@@ -68,24 +69,30 @@ def quantise_egru_model(model: Model, of_egru: Mapping[str, str], shared: Mappin
     if most is not None and not 1 <= most <= _MOST_SAMPLES:
         raise HostError(f"--samples {most}: needs 1 to {_MOST_SAMPLES:,}")
     egru.check_quantisable(model.network)
-    weight_bits, event_bits = (int(of_egru.get(name, _BITS[0])) for name in NAMES)
+    weight_bits, event_bits = (int(of_egru.get(name, _BITS[name][0])) for name in ("weights", "events"))
     whole = scales == "pow2"
     samples = samples_of(model, Path(shared["calibrate"]) if "calibrate" in shared else None, most)
     (into,) = model.network.inputs
     who = model.network.populations[into].name
     input_scales = {into: egru.fitted_scale(who, samples.inputs, 8, powers_of_two=whole)}
     event_scales = {n: egru.layer_scale(event_bits, powers_of_two=whole) for n in model.network.layers}
-    for n, values in layer_values(model, samples).items():
+    sent, heard = layer_values(model, samples)
+    for n, values in (sent if "calibrate" in shared else {}).items():
         if values.any():
             event_scales[n] = egru.fitted_scale(model.network.populations[n].name, values, event_bits, powers_of_two=whole)
+    sources = {n: p.source for n in model.network.layers for p in model.network.populations[n].projections if p.trace}
+    scale_of = {**input_scales, **event_scales}
+    shifts = {n: egru.fitted_shift(heard[n], scale_of[source]) for n, source in sources.items() if n in heard}
     network, ports = egru.quantise_egru(
         model.network, input_scales=input_scales, event_scales=event_scales, weight_bits=weight_bits, event_bits=event_bits,
-        powers_of_two=whole,
+        trace_shifts=shifts, int8_cell="cell" in of_egru, powers_of_two=whole,
     )  # fmt: skip
     names = {n: model.network.populations[n].name for n in (*input_scales, *event_scales)}
     facts = {
+        **({"cell": 8} if "cell" in of_egru else {}),
         "weights": weight_bits, "events": event_bits, "scales": scales, "by": samples.words,
         "event_scales": {names[n]: scale for n, scale in {**input_scales, **event_scales}.items()},
+        **({"trace_shifts": {names[n]: shift for n, shift in shifts.items()}} if shifts else {}),
     }  # fmt: skip
     changed = replace(model, network=network, provenance={**model.provenance, "quantised": facts})
     if model.embedding is not None:
@@ -106,7 +113,9 @@ def report_lines(ports: Sequence[QuantisedPort], facts: Mapping[str, Any]) -> li
         for one in ports
     ]  # fmt: skip
     scales = ", ".join(f"{name} {scale:.6g}" for name, scale in facts["event_scales"].items())
-    return [*format_table([heads, *rows]), f"events     what a 1 stands for: {scales}", f"by         {facts['by']}"]
+    shifts = ", ".join(f"{name} {shift}" for name, shift in facts.get("trace_shifts", {}).items())
+    traces = [f"traces     heard so many bits to the left: {shifts}"] if shifts else []
+    return [*format_table([heads, *rows]), f"events     what a 1 stands for: {scales}", *traces, f"by         {facts['by']}"]
 
 
 def _range(ends: tuple[float, float]) -> str:

@@ -53,8 +53,8 @@ class Constant:
 
     `words` say in plain English what it is; needed where there is a band.
     `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/terms.py`): "links" where anything crosses links
-    between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added", "traces", "scheduled"; one of them is enough, and
-    a constant with none is always in use. `of_power`: it changes power alone, no time.
+    between chips, "kernel=NAME", "format=NAME", "weights=int8", "weights=int4", "sums=added", "traces", "scheduled"; one of
+    them is enough, and a constant with none is always in use. `of_power`: it changes power alone, no time.
     """
 
     value: float

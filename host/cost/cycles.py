@@ -111,12 +111,15 @@ def _trace_cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64
     refill, elements = table["branch_refill_cycles"], port.traced * port.lanes * port.width
     if not elements.any():
         return np.zeros(elements.shape)
+    whole = port.weight_bytes == 1  # of these a number is made of each element
+    number_cycles = np.where(whole, table["trace_number_cycles"] + refill + wait_states, 0.0) * elements
     if sends_vectors(table.settings):
-        element_cycles = table["trace_element_cycles"] + refill + wait_states * table["trace_element_loads"]
-        return np.asarray(element_cycles * elements, np.float64)
+        counted = np.where(whole, table["int8_trace_element_cycles"], table["trace_element_cycles"])
+        return np.asarray((counted + refill + wait_states * table["trace_element_loads"]) * elements + number_cycles, np.float64)
     decay_cycles = table["trace_decay_cycles"] + refill + wait_states * table["trace_decay_loads"]
-    event_cycles = table["trace_event_cycles"] + refill + wait_states * table["trace_event_loads"]
-    return np.asarray(decay_cycles * elements + event_cycles * port.traced * port.heard, np.float64)
+    counted = np.where(whole, table["int8_trace_event_cycles"], table["trace_event_cycles"])
+    event_cycles = counted + refill + wait_states * table["trace_event_loads"]
+    return np.asarray(decay_cycles * elements + event_cycles * port.traced * port.heard + number_cycles, np.float64)
 
 
 def _message_cycles(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:

@@ -27,6 +27,7 @@ from noc.mesh_routes import LINKS as MESH_LINKS
 SHARD_COLUMNS = ("pe", "population", "units")
 PORT_COLUMNS = ("shard", "name", "source", "delay", "rows", "weights", "width", "weight_bytes", "trace", "adds")
 KERNEL_COLUMNS = ("channels", "places")
+NIBBLES = "nibbles"
 PEER_COLUMNS = ("shard", "pe", "chip")
 PORT_COUNTS, PEER_COUNTS = ("macs", "visited"), ("messages", "message_bytes", "reads", "read_bytes")
 MACS, VISITED = range(2)  # of a port's counts
@@ -71,6 +72,8 @@ class RunLedger:
     Where any port keeps a convolution's kernel there are `KERNEL_COLUMNS`, 0 for the others: how many output channels an event
     meets at most, and how many outputs the window around its own has; its stored weights are elements of the matrix for which
     one of the kernel stands.
+
+    Where any port's weights are of four bits there is a column `NIBBLES`: 1 for those ports, else 0.
 
     `peers` maps each of `PEER_COLUMNS` to one int64 a peer of a shard: the shard, the peer's index in `pes` (-1 for a DRAM or the
     host), and its chip (-1 for the host).
@@ -324,7 +327,7 @@ class Ledger(RunLedger):
             weights=ports["weights"], width=ports["width"], weight_bytes=ports["weight_bytes"],
             value_bytes=np.array([payload_bytes(one.payload) for one in self.populations], np.int64)[sources],
             dense=np.array([one.dense for one in self.populations], bool)[sources], traced=ports["trace"], adds=ports["adds"],
-            **{name: ports.get(name, np.zeros_like(ports["rows"])) for name in KERNEL_COLUMNS},
+            **{name: ports.get(name, np.zeros_like(ports["rows"])) for name in (*KERNEL_COLUMNS, NIBBLES)},
         )  # fmt: skip
 
     @property

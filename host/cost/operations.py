@@ -117,11 +117,14 @@ def _of_ports(ledger: Ledger, values: I64, ports: I64 | None = None) -> I64:
 def _upkeep_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
     """Return bytes read and written by the upkeep of ports' traces and by adding up their sums, (ports,) each."""
     elements, sums = port.traced * port.width * port.products, port.adds * port.rows * port.lanes.sum(axis=0)
+    whole = elements * (port.weight_bytes == 1)  # a byte is made of each of these
+    written = WORD_BYTES * sums + whole
     if sends_vectors(settings):
-        return 2 * WORD_BYTES * (elements + sums), WORD_BYTES * (elements + sums)
+        read = (WORD_BYTES + port.value_bytes) * elements + 2 * WORD_BYTES * sums + WORD_BYTES * whole
+        return read, WORD_BYTES * elements + written
     heard = port.traced * port.heard.sum(axis=0)
-    read = WORD_BYTES * elements + (KEY_BYTES + 2 * WORD_BYTES) * heard + 2 * WORD_BYTES * sums
-    return read, WORD_BYTES * (elements + heard + sums)
+    read = WORD_BYTES * elements + (KEY_BYTES + WORD_BYTES + port.value_bytes) * heard + 2 * WORD_BYTES * sums + WORD_BYTES * whole
+    return read, WORD_BYTES * (elements + heard) + written
 
 
 def _by_pe(ledger: Ledger, values: I64) -> I64:

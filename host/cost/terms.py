@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from host.cost.cost_table import CLOCK_FACTS, SCHEDULED, CostTable, apply_settings, load_table
-from host.cost.ledger import RunLedger
+from host.cost.ledger import NIBBLES, RunLedger
 from host.cost.scheduled import is_scheduled
 from host.errors import HostError, need_file
 from noc.chip import ChipSpec, load_chip
@@ -51,6 +51,7 @@ def facts_of(run: RunLedger, linked: bool) -> list[str]:
     """Return what a run has that constants may be in use for (`Constant.used_when`); `linked`: anything crosses links."""
     facts = [*run.twins]
     facts += ["weights=int8"] if (run.ports["weight_bytes"] == 1).any() else []
+    facts += ["weights=int4"] if NIBBLES in run.ports else []
     facts += ["sums=added"] if run.ports["adds"].any() else []
     facts += ["traces"] if run.ports["trace"].any() else []
     facts += ["transfers"] if run.has_transfers else []

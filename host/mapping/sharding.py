@@ -55,7 +55,7 @@ def _port_shape(
     shape = PortShape(
         rows=gates * len(units), gates=gates, source_units=source.units, nonzeros=nonzeros, lanes=request.lanes,
         trace=projection.trace > 0, weight=projection.weights.numeric, payload=source.payload, dense=source.dense,
-        phases=phases, slots=times.slots(population, projection), window=window, early=early,
+        phases=phases, slots=times.slots(population, projection), window=window, early=early, trace_shift=projection.trace_shift,
     )  # fmt: skip
     return formats.laid_out(request.format, weights, _gate_rows(units, layer.units, gates), units, shape)
 

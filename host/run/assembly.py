@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import KERNEL_COLUMNS, PEER_COLUMNS, PORT_COLUMNS, Ledger, PopulationFacts, RunLedger, machine_fields
+from host.cost.ledger import KERNEL_COLUMNS, NIBBLES, PEER_COLUMNS, PORT_COLUMNS, Ledger, PopulationFacts, RunLedger, machine_fields
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.run.step_counts import Words, words_of
@@ -203,11 +203,14 @@ def _tables(placement: Placement, shards: list[tuple[int, int, U32]]) -> dict[st
             rows.append((
                 number, names.index(port.name), port.source, port.delay, shape.rows, shape.nonzeros, shape.source_units,
                 np.dtype(WEIGHTS[shape.weight]).itemsize, int(shape.trace), int(place.adds), *_kernel_columns(shape),
+                int(shape.weight == "int4"),
             ))  # fmt: skip
-    heads = *PORT_COLUMNS, *KERNEL_COLUMNS
+    heads = *PORT_COLUMNS, *KERNEL_COLUMNS, NIBBLES
     columns = dict(zip(heads, np.array(rows, np.int64).reshape(len(rows), len(heads)).T, strict=True))
+    optional = (*KERNEL_COLUMNS, *([NIBBLES] if columns[NIBBLES].any() else []))
     if not columns[KERNEL_COLUMNS[0]].any():
-        columns = {name: columns[name] for name in PORT_COLUMNS}
+        optional = optional[len(KERNEL_COLUMNS) :]
+    columns = {name: columns[name] for name in (*PORT_COLUMNS, *optional)}
     return {
         "shards": {
             "pe": np.array([pe for pe, _, _ in shards], np.int64),

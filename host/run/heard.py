@@ -11,6 +11,7 @@ from host.workloads.lane_sets import read_lanes
 from host.workloads.section_events import all_sending
 from models.convolution import Convolution
 from models.network import F32, I64, U32, Array, Network, Projection
+from models.numerics import INTEGERS
 from models.schedule import schedule
 from noc.packet import PHASE, Section
 
@@ -67,7 +68,10 @@ class Hearing:
             if projection.source == number:
                 trace[read_lanes(section.flags, section.lanes, self._lanes)[1]] = 0
                 self._fade(trace, projection, values)
-                self._traced[layer, at, position] = trace != 0
+                if projection.weights.numeric in INTEGERS:
+                    self._traced[layer, at, position] = np.rint(trace * np.float32(1 << projection.trace_shift)) != 0
+                else:
+                    self._traced[layer, at, position] = trace != 0
 
     @staticmethod
     def _fade(trace: F32, projection: Projection, values: F32) -> None:

@@ -3,7 +3,8 @@
 Tensors of layer l, the population of that number:
 
 - `layer{l}.{port}.{extents,columns,values}`: rows of a projection's weights; int64, uint16 (uint32 beyond 65,536 columns),
-  float32 or int8; or, where that is smaller, `layer{l}.{port}.dense` (rows, columns), float32, float16 or int8; or, of a
+  float32 or int8; or, where that is smaller, `layer{l}.{port}.dense` (rows, columns), float32, float16 or int8; of int4, uint8
+  that hold two weights each (of `dense` row by row: `models/nibbles.py`); or, of a
   convolution, `layer{l}.{port}.kernel` (`models/checkpoint/convolutions.py`). Where several projections share a port its name is
   followed by the number of the source and, behind an @, the delay: `layer3.input.1@2`
 - `layer{l}.{vector}`: of the type that the neuron model says
@@ -11,8 +12,8 @@ Tensors of layer l, the population of that number:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from reprlib import repr as short
 from typing import Any
 
@@ -26,7 +27,8 @@ from models.event_numbers import EVENT_SCALE
 from models.graph_check import check_network
 from models.kernels.egru import INPUT, RECURRENT
 from models.network import Array, ModelError, Network, Population, Projection, SparseRows, Weights, check_trace
-from models.numerics import PAYLOADS, WEIGHTS
+from models.nibbles import from_nibbles, nibble_bytes, to_nibbles
+from models.numerics import INTEGERS, PAYLOADS, WEIGHTS
 
 MAX_UNITS = 1 << 24
 KERNEL_VERSION = 5  # of the file: the first that may store kernels
@@ -36,7 +38,10 @@ _PEERS = "peers"  # of a population that has some
 _BESIDE = "beside"  # of a population that lies on the PEs of another
 _OPTIONAL = {_PEERS, _BESIDE}
 _PROJECTION = {"source", "port", "delay", "trace", "numeric"}
+_TRACE_SHIFT = "trace_shift"  # of a projection that hears a trace of int8 events
 _MAX_NAME = 80
+_DENSE = {"float32": ("float16", "float32"), "int8": ("int8",), "int4": ("uint8",)}
+_HALF = 0.5  # bytes of a weight of four bits
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Edge:
     trace: float = 0.0
     numeric: str = "float32"
     convolution: KernelFacts | None = None
+    trace_shift: int | None = None  # of a trace of numbers alone
 
     def to_json(self) -> dict[str, Any]:
         """Return the edge as the metadata have it; one that is no convolution says nothing of them."""
@@ -131,6 +137,7 @@ def _edge_of(projection: Projection) -> Edge:
     return Edge(
         projection.source, projection.port, projection.delay, float(projection.trace), weights.numeric,
         kernel_facts(weights) if isinstance(weights, Convolution) else None,
+        projection.trace_shift if projection.trace and weights.numeric in INTEGERS else None,
     )  # fmt: skip
 
 
@@ -193,7 +200,7 @@ def _node(who: str, populations: list[dict[str, Any]], number: int, kernels_too:
         have = f"{short(about['payload'])}, dense {short(about['dense'])}"
         raise ModelError(f"{who}: payload needs one of {', '.join(PAYLOADS)}, and dense true or false; has {have}")
     edges = about["projections"]
-    optional = {"convolution"} if kernels_too else set()
+    optional = {_TRACE_SHIFT} | ({"convolution"} if kernels_too else set())
     if not isinstance(edges, list) or not all(isinstance(e, dict) and e.keys() - optional == _PROJECTION for e in edges):
         raise ModelError(f"{who}: metadata list no projections with {', '.join(sorted(_PROJECTION))}: {short(edges)}")
     peers = _numbers(who, about, _PEERS) if _PEERS in about else ()
@@ -250,7 +257,12 @@ def _edge(who: str, kernel: str, about: dict[str, Any], populations: int) -> Edg
     if type(about["numeric"]) is not str or about["numeric"] not in WEIGHTS:
         raise ModelError(f"{who}: weights of {short(about['numeric'])}; needs one of {', '.join(WEIGHTS)}")
     facts = parse_kernel(who, about["convolution"]) if "convolution" in about else None
-    return Edge(source, port, delay, float(trace), about["numeric"], facts)
+    if facts and about["numeric"] == "int4":
+        raise ModelError(f"{who}: a convolution of int4; needs float32 or int8")
+    shift = about.get(_TRACE_SHIFT)
+    if shift is not None and (type(shift) is not int or not trace):
+        raise ModelError(f"{who}: {_TRACE_SHIFT} {short(shift)}; needs a whole number, of a trace")
+    return Edge(source, port, delay, float(trace), about["numeric"], facts, shift)
 
 
 def tensors_of(who: str, network: Network) -> dict[str, Array]:
@@ -273,10 +285,13 @@ def _stored(who: str, name: str, weights: Weights) -> dict[str, Array]:
         return stored_kernel(who, name, weights)
     rows = weights.to_rows()
     small = rows.values if rows.values.dtype == np.int8 else narrowed(rows.values)
-    if (2 + rows.values.itemsize) * rows.nonzeros > rows.shape[0] * rows.shape[1] * small.itemsize:
+    stored: Callable[[Array], Array] = to_nibbles if rows.four_bits else lambda values: values
+    sparse_bytes, dense_bytes = (_HALF, _HALF) if rows.four_bits else (rows.values.itemsize, small.itemsize)
+    if (2 + sparse_bytes) * rows.nonzeros > rows.shape[0] * rows.shape[1] * dense_bytes:
         rows.check(f"{who}: {name}")
-        return {f"{name}.dense": rows.to_dense().astype(small.dtype)}
-    return {f"{name}.extents": rows.extents, f"{name}.columns": narrow(rows.columns, rows.shape[1]), f"{name}.values": rows.values}
+        return {f"{name}.dense": stored(rows.to_dense().astype(small.dtype))}
+    index = {f"{name}.extents": rows.extents, f"{name}.columns": narrow(rows.columns, rows.shape[1])}
+    return {**index, f"{name}.values": stored(rows.values)}
 
 
 def narrow(numbers: Array, below: int) -> Array:
@@ -297,11 +312,13 @@ def need(tensors: Tensors, graph: Graph) -> None:
                 need_kernel(tensors, head, edge.convolution, edge.numeric)
                 continue
             if tensors.has(f"{head}.dense"):
-                tensors.need(f"{head}.dense", shape, *(("int8",) if edge.numeric == "int8" else ("float16", "float32")))
+                columns = nibble_bytes(shape[1]) if edge.numeric == "int4" else shape[1]
+                tensors.need(f"{head}.dense", (shape[0], columns), *_DENSE[edge.numeric])
                 continue
             tensors.need(f"{head}.extents", (shape[0] + 1,), "int64")
             nonzeros = tensors.need(f"{head}.columns", (None,), "uint16", "uint32")
-            tensors.need(f"{head}.values", nonzeros, edge.numeric)
+            values = nibble_bytes(nonzeros[0]) if edge.numeric == "int4" else nonzeros[0]
+            tensors.need(f"{head}.values", (values,), np.dtype(WEIGHTS[edge.numeric]).name)
 
 
 def _shape(graph: Graph, node: Node, edge: Edge) -> tuple[int, int]:
@@ -320,7 +337,9 @@ def network_of(tensors: Tensors, graph: Graph) -> Network:
             # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
             vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
         projections = tuple(
-            Projection(edge.source, edge.port, _weights(tensors, graph, number, edge), edge.trace, edge.delay)
+            Projection(
+                edge.source, edge.port, _weights(tensors, graph, number, edge), edge.trace, edge.delay, edge.trace_shift or 0
+            )
             for edge in node.projections
         )
         populations.append(Population(
@@ -345,13 +364,18 @@ def _weights(tensors: Tensors, graph: Graph, number: int, edge: Edge) -> Weights
     name = node.head(number, edge)
     if edge.convolution:
         return read_kernel(tensors, name, edge.convolution)
-    return _rows(tensors, name, _shape(graph, node, edge))
+    return _rows(tensors, name, _shape(graph, node, edge), four_bits=edge.numeric == "int4")
 
 
-def _rows(tensors: Tensors, name: str, shape: tuple[int, int]) -> SparseRows:
+def _rows(tensors: Tensors, name: str, shape: tuple[int, int], *, four_bits: bool) -> SparseRows:
     if tensors.has(f"{name}.dense"):
-        return SparseRows.from_dense(tensors.number(f"{name}.dense"))
+        if not four_bits:
+            return SparseRows.from_dense(tensors.number(f"{name}.dense"))
+        numbers = np.stack([from_nibbles(row, shape[1]) for row in tensors.read(f"{name}.dense")])
+        return replace(SparseRows.from_dense(numbers), four_bits=True)
     extents, columns, values = (tensors.read(f"{name}.{part}") for part in ("extents", "columns", "values"))
-    rows = SparseRows(shape, extents, columns.astype(np.uint32), values)
+    if four_bits:
+        values = from_nibbles(values, len(columns))
+    rows = SparseRows(shape, extents, columns.astype(np.uint32), values, four_bits)
     rows.check(f"{tensors.who}: {name}")
     return rows

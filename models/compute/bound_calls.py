@@ -50,6 +50,7 @@ Ints: TypeAlias = Annotated[I32, _ROW.format(kind="ints")]
 IntRows: TypeAlias = Annotated[I32, _ROWS.format(kind="ints")]
 Shorts: TypeAlias = Annotated[U16, _ROW.format(kind="shorts")]
 Chars: TypeAlias = Annotated[I8, _ROW.format(kind="chars")]
+CharRows: TypeAlias = Annotated[I8, _ROWS.format(kind="chars")]
 Bytes: TypeAlias = Annotated[U8, _ROW.format(kind="bytes")]
 ByteRows: TypeAlias = Annotated[U8, _ROWS.format(kind="bytes")]
 Address: TypeAlias = Annotated[int, "number(block, {at})"]  # of an array whose type is known by another operand

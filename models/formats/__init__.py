@@ -41,6 +41,8 @@ import numpy as np
 from models.convolution import Convolution
 from models.families import family_path, member, member_names, require_member
 from models.network import Array, Field, ModelError, Weights
+from models.nibbles import nibble_bytes, to_nibbles
+from models.numerics import INTEGERS, WEIGHTS
 from models.shard import PortShape
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
@@ -62,6 +64,30 @@ def check_indices(extents: Array, indices: Array, beyond: int) -> None:
 def trace_field(shape: PortShape) -> Field:
     """Return the array in which a port keeps a trace; it outlives ticks, so it is no scratch."""
     return Field("trace", (shape.lanes, shape.source_units), "<f4", "variables", "low-pass of event values")
+
+
+def vector_field(shape: PortShape, dtype: str) -> Field:
+    """Return the array in which a port looks up what it heard of a position."""
+    return Field("vector", (shape.lanes, shape.source_units), dtype, "variables", "event value", scratch=True)
+
+
+def trace_fields(shape: PortShape) -> list[Field]:
+    """Return the arrays of a port's trace, where it keeps one: itself, and of numbers the whole ones that are nearest to it."""
+    if not shape.trace:
+        return []
+    return [trace_field(shape), *([vector_field(shape, "|i1")] if shape.weight in INTEGERS else [])]
+
+
+def values_field(shape: PortShape, *lengths: int) -> Field:
+    """Return the array of a port's stored weights, so many of them; of int4 a row takes half as many bytes, rounded up."""
+    if shape.weight == "int4":
+        lengths = (*lengths[:-1], nibble_bytes(lengths[-1]))
+    return Field("values", lengths, WEIGHTS[shape.weight], "weights")
+
+
+def stored_values(values: Array, shape: PortShape) -> Array:
+    """Return weights as they are stored: themselves, or of int4 two to a byte."""
+    return to_nibbles(values) if shape.weight == "int4" else values
 
 
 class Format(Protocol):
@@ -90,7 +116,7 @@ def names_for(weights: Iterable[Weights]) -> list[str]:
     several = list(weights)
     lacking = {
         "KEEPS_KERNELS": not any(isinstance(some, Convolution) for some in several),
-        "BYTES_ONLY": not any(some.numeric == "int8" for some in several),
+        "BYTES_ONLY": not any(some.numeric in INTEGERS for some in several),
     }
     without = [of for of, is_lacking in lacking.items() if is_lacking]
     return [name for name in names() if _is_loadable(name) and not any(getattr(named(name), of, False) for of in without)]

@@ -2,8 +2,8 @@
 
 The array multiplies a vector of a byte for each source unit, one row for each lane, by a matrix (source units, rows) of which a
 step reads 16 bytes, so rows are filled up to a multiple of 16. It skips nothing. What the emulator computes are the same integer
-sums, and skips products with zeros. Weights or events that are no bytes, traces, and sources of several ticks a position are for
-the core: then it is `dense`.
+sums, and skips products with zeros. Of a trace it takes the whole numbers. Weights or events that are no bytes, and sources of
+several ticks a position are for the core: then it is `dense`. The array takes bytes, so that weights of int4 are a byte each here.
 
 Effective MACs count weights that are not zero, as in every format; visited are the weights of each event, as in `dense`.
 """
@@ -13,10 +13,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from models.compute.bound_calls import EventType, Lane, NumberRows, WordRows, bindable_late, zeroing, zeroing_lane
+from models.compute.lowpass import traced
 from models.compute.mac_array import COLUMNS
 from models.compute.port import Port
-from models.formats import csr, dense
+from models.formats import csr, dense, trace_fields, vector_field
 from models.network import Array, Field, SparseRows
+from models.numerics import INTEGERS
 from models.shard import PortShape
 
 BYTES_ONLY = True
@@ -28,7 +30,7 @@ def _padded(rows: int) -> int:
 
 def on_array(shape: PortShape) -> bool:
     """Tell whether a port's product is the array's."""
-    return (shape.weight, shape.payload) == ("int8", "int8") and not shape.trace and shape.phases == 1
+    return shape.weight in INTEGERS and shape.payload == "int8" and shape.phases == 1
 
 
 def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
@@ -46,7 +48,7 @@ def fields(shape: PortShape) -> list[Field]:
         return dense.fields(shape)
     return [
         Field("values", (shape.source_units, _padded(shape.rows)), "|i1", "weights"),
-        Field("vector", (shape.lanes, shape.source_units), "|i1", "variables", "event value", scratch=True),
+        *(trace_fields(shape) or [vector_field(shape, "|i1")]),
     ]
 
 
@@ -57,6 +59,8 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     vector = mem["vector"]
     flat = vector.reshape(vector.size)
     product = _product.bind(values=mem["values"], vector=vector, sums=mem["sums"], counts=mem["counts"])
+    if trace:
+        return traced(mem, trace, shape, product)
     receive = csr.scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
     return Port(clear=zeroing(flat), receive=receive, product=product, forget=zeroing_lane(vector))
 

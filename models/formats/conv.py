@@ -111,7 +111,7 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     kernel = {"values": mem["values"], "window": mem["window"], "channels": mem["channels"], "index": index, **buffers}
     if trace:
         heard = mem["trace"]
-        return traced(heard, trace, _product.bind(trace=heard, **kernel))
+        return traced(mem, trace, shape, _product.bind(trace=heard, **kernel))
     receive = _accumulate.bind(EventType(shape.payload, shape.dense), source_units=shape.source_units, **kernel)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
 

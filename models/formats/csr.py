@@ -1,6 +1,7 @@
 """`csr`: the paper's format (section IV-B): a value and a column index a weight, and row extents.
 
-In float32 that is 2 nnz + rows + 1 words. Weights of int8 have columns of 16 bits where those hold the source's units.
+In float32 that is 2 nnz + rows + 1 words. Weights of int8 have columns of 16 bits where those hold the source's units; those of
+int4 lie two to a byte.
 
 A row visits each of its stored weights and looks the event up in a dense vector of the source population, so activity
 does not shorten the loop. The vectors do not fit beside the paper's weights in the data banks; they are scratch. They are of
@@ -30,34 +31,34 @@ from models.compute.bound_calls import (
     zeroing,
     zeroing_lane,
 )
-from models.compute.lowpass import traced
+from models.compute.lowpass import heard_of_trace, traced
+from models.compute.nibbles import weight_at
 from models.compute.port import Port
 from models.compute.sums import forgetting
-from models.formats import check_indices, trace_field
+from models.formats import check_indices, stored_values, trace_fields, values_field, vector_field
 from models.network import Array, Field, SparseRows
-from models.numerics import PAYLOADS, WEIGHTS
+from models.numerics import INTEGERS, PAYLOADS
 from models.shard import PortShape
 
 
 def _column_type(shape: PortShape) -> str:
-    return "<u2" if shape.weight == "int8" and shape.source_units <= 1 << 16 else "<u4"
+    return "<u2" if shape.weight in INTEGERS and shape.source_units <= 1 << 16 else "<u4"
 
 
 def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
     """Return `values`, `columns` uint32 or uint16, and `extents` uint32 (rows + 1)."""
     columns = weights.columns.astype(_column_type(shape), copy=False)
-    return {"values": weights.values, "columns": columns, "extents": weights.extents.astype(np.uint32)}
+    return {"values": stored_values(weights.values, shape), "columns": columns, "extents": weights.extents.astype(np.uint32)}
 
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights and dense event vector of a port; a trace is such a vector itself."""
-    heard = PAYLOADS[shape.payload] or "|u1"
-    vector = Field("vector", (shape.lanes, shape.source_units), heard, "variables", "event value", scratch=True)
+    heard = trace_fields(shape) or [vector_field(shape, PAYLOADS[shape.payload] or "|u1")]
     return [
-        Field("values", (shape.nonzeros,), WEIGHTS[shape.weight], "weights"),
+        values_field(shape, shape.nonzeros),
         Field("columns", (shape.nonzeros,), _column_type(shape), "weights", "source unit"),
         Field("extents", (shape.rows + 1,), "<u4", "weights"),
-        trace_field(shape) if shape.trace else vector,
+        *heard,
     ]
 
 
@@ -69,10 +70,10 @@ def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
     """Bind a port to its arena views. Products of several ticks of a position are added up in the sums, which `clear` zeroes."""
     arrays = {array: mem[array] for array in ("values", "columns", "extents", "sums", "counts")}
-    vector, phased = mem["trace" if trace else "vector"], shape.phases > 1
+    vector, phased = heard_of_trace(mem) if trace else mem["vector"], shape.phases > 1
     product = _product.bind(vector=vector, adds=int(phased), **arrays)
     if trace:
-        return traced(vector, trace, product)
+        return traced(mem, trace, shape, product)
     flat = vector.reshape(vector.size)
     receive = scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
     silence = zeroing(flat)
@@ -103,7 +104,7 @@ def _product(
             total = sums[lane, row]
         for k in range(extents[row], extents[row + 1]):
             event = events[columns[k]]
-            total += values[k] * number(event)
+            total += weight_at(values, k) * number(event)
             macs += event != silent
         sums[lane, row] = total
     visited = extents[sums.shape[1]]

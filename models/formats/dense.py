@@ -13,7 +13,6 @@ from models.compute.bound_calls import (
     EventKeys,
     EventType,
     EventValues,
-    FloatRows,
     Lane,
     Number,
     NumberRows,
@@ -22,32 +21,31 @@ from models.compute.bound_calls import (
     nothing,
     value_of,
 )
-from models.compute.lowpass import traced
+from models.compute.lowpass import heard_of_trace, traced
+from models.compute.nibbles import weight_at
 from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
-from models.formats import trace_field
+from models.formats import stored_values, trace_fields, values_field
 from models.network import Array, Field, SparseRows
-from models.numerics import WEIGHTS
 from models.shard import PortShape
 
 
-def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:  # noqa: ARG001 - the contract's arguments
-    """Return `values` (source units, rows)."""
-    return {"values": np.ascontiguousarray(weights.to_dense().T)}
+def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
+    """Return `values` (source units, rows); of int4 (source units, bytes)."""
+    return {"values": stored_values(np.ascontiguousarray(weights.to_dense().T), shape)}
 
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights of a port, zeros included."""
-    values = Field("values", (shape.source_units, shape.rows), WEIGHTS[shape.weight], "weights")
-    return [values, *([trace_field(shape)] if shape.trace else [])]
+    return [values_field(shape, shape.source_units, shape.rows), *trace_fields(shape)]
 
 
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
     """Bind a port to its arena views."""
     values, buffers = mem["values"], {"sums": mem["sums"], "counts": mem["counts"]}
     if trace:
-        heard = mem["trace"]
-        return traced(heard, trace, _product.bind(values=values, trace=heard, **buffers))
+        heard = heard_of_trace(mem)
+        return traced(mem, trace, shape, _product.bind(values=values, heard=heard, **buffers))
     events = EventType(shape.payload, shape.dense)
     receive = _accumulate.bind(events, values=values, source_units=shape.source_units, **buffers)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
@@ -57,8 +55,8 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
 def _accumulate(
     values: NumberRows, sums: NumberRows, counts: WordRows, source_units: Number, keys: EventKeys, events: EventValues
 ) -> None:
-    rows = values.shape[1]
-    number, zero = sums.dtype.type, values.dtype.type(0)
+    rows = sums.shape[1]
+    number = sums.dtype.type
     for e, key in enumerate(keys):
         lane = np.int64(key) // source_units
         unit = np.int64(key) - lane * source_units
@@ -67,24 +65,26 @@ def _accumulate(
             continue
         macs = 0
         for row in range(rows):
-            sums[lane, row] += values[unit, row] * event
-            macs += values[unit, row] != zero
+            weight = weight_at(values[unit], row)
+            sums[lane, row] += weight * event
+            macs += weight != 0
         counts[lane, 0] += macs
         counts[lane, 1] += rows
 
 
 @bindable
-def _product(values: FloatRows, sums: FloatRows, counts: WordRows, trace: FloatRows, lane: Lane) -> None:
+def _product(values: NumberRows, sums: NumberRows, counts: WordRows, heard: NumberRows, lane: Lane) -> None:
     forget_lane(sums, counts, lane)
     macs = visited = 0
-    rows = values.shape[1]
-    for unit in range(trace.shape[1]):
-        event = trace[lane, unit]
-        if event == np.float32(0):
+    rows, number = sums.shape[1], sums.dtype.type
+    for unit in range(heard.shape[1]):
+        event = number(heard[lane, unit])
+        if event == number(0):
             continue
         for row in range(rows):
-            sums[lane, row] += values[unit, row] * event
-            macs += values[unit, row] != np.float32(0)
+            weight = weight_at(values[unit], row)
+            sums[lane, row] += weight * event
+            macs += weight != 0
         visited += rows
     counts[lane, 0] = macs
     counts[lane, 1] = visited

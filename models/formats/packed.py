@@ -3,8 +3,9 @@
 Per stored weight a value and a row index in the smallest unsigned integer that holds the shard's rows (one byte up to
 85 EGRU units), per source unit one extent in the smallest integer that holds the number of weights. No dense vector is kept.
 
-Weights of int8 may be stored by gate: a row index then counts within its gate, in one byte up to 256 units, and each gate of a
-column has an extent of its own. That is done where it takes fewer bytes.
+Weights of int4 lie two to a byte. Those of int8 and int4 may be stored by gate: a row index then counts within its gate, in one
+byte up to 256 units, and each gate of a column has an extent of its own. That is done where it takes fewer bytes, and
+no trace is heard.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,6 @@ from models.compute.bound_calls import (
     EventKeys,
     EventType,
     EventValues,
-    FloatRows,
     Lane,
     Number,
     NumberRows,
@@ -34,12 +34,13 @@ from models.compute.bound_calls import (
     words_at,
 )
 from models.compute.compiling import always_inlined, inlined
-from models.compute.lowpass import traced
+from models.compute.lowpass import heard_of_trace, traced
+from models.compute.nibbles import weight_at
 from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
-from models.formats import check_indices, trace_field
+from models.formats import check_indices, stored_values, trace_fields, values_field
 from models.network import Array, Field, SparseRows
-from models.numerics import WEIGHTS
+from models.numerics import INTEGERS
 from models.shard import PortShape
 
 _UNSIGNED = ("|u1", "<u2", "<u4")
@@ -62,7 +63,7 @@ def _index(shape: PortShape) -> tuple[int, list[Field]]:
     """Return in how many gates the weights are stored, and rows and extents."""
     whole, by_gate = _index_fields(shape, 1), _index_fields(shape, shape.gates)
     fewer = sum(field.size_bytes for field in by_gate) < sum(field.size_bytes for field in whole)
-    if shape.weight == "int8" and by_gate[0].dtype == "|u1" and fewer:
+    if shape.weight in INTEGERS and not shape.trace and by_gate[0].dtype == "|u1" and fewer:
         return shape.gates, by_gate
     return 1, whole
 
@@ -76,7 +77,7 @@ def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
     extents = np.zeros(gates * weights.shape[1] + 1, np.int64)
     np.cumsum(np.bincount(weights.columns.astype(np.int64) * gates + gate, minlength=len(extents) - 1), out=extents[1:])
     return {
-        "values": weights.values[order],
+        "values": stored_values(weights.values[order], shape),
         "rows": row[order].astype(rows_field.dtype),
         "extents": extents.astype(extents_field.dtype),
     }
@@ -84,8 +85,7 @@ def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights of a port."""
-    values = Field("values", (shape.nonzeros,), WEIGHTS[shape.weight], "weights")
-    return [values, *_index(shape)[1], *([trace_field(shape)] if shape.trace else [])]
+    return [values_field(shape, shape.nonzeros), *_index(shape)[1], *trace_fields(shape)]
 
 
 def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
@@ -104,8 +104,7 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     else:
         matrix["gates"] = gates
     if trace:
-        heard = mem["trace"]
-        return traced(heard, trace, _product.bind(trace=heard, **matrix))
+        return traced(mem, trace, shape, _product.bind(heard=heard_of_trace(mem), **matrix))
     accumulate = _accumulate if gates == 1 else _accumulate_by_gate
     receive = accumulate.bind(EventType(shape.payload, shape.dense), source_units=shape.source_units, **matrix)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
@@ -130,15 +129,15 @@ def _add_column(values: Any, rows: int, row_bytes: int, extents: int, extent_byt
     if row_bytes == 1:
         narrow = carray(bytes_at(rows), (last,))
         for k in range(first, last):
-            sums[narrow[k]] += weights[k] * event
+            sums[narrow[k]] += weight_at(weights, k) * event
     elif row_bytes == 2:
         middle = carray(shorts_at(rows), (last,))
         for k in range(first, last):
-            sums[middle[k]] += weights[k] * event
+            sums[middle[k]] += weight_at(weights, k) * event
     else:
         wide = carray(words_at(rows), (last,))
         for k in range(first, last):
-            sums[wide[k]] += weights[k] * event
+            sums[wide[k]] += weight_at(weights, k) * event
     return last - first
 
 
@@ -176,7 +175,7 @@ def _accumulate_by_gate(
             last = _extent(extents, extent_bytes, unit * gates + gate + 1)
             weights, own = carray(values, (last,)), sums[lane, gate * units : (gate + 1) * units]
             for k in range(first, last):
-                own[rows[k]] += weights[k] * event
+                own[rows[k]] += weight_at(weights, k) * event
             first = last
         counts[lane, 0] += first - begin
         counts[lane, 1] += first - begin
@@ -184,13 +183,13 @@ def _accumulate_by_gate(
 
 @bindable
 def _product(
-    values: NumbersAt, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
-    trace: FloatRows, lane: Lane,
+    values: NumbersAt, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: NumberRows, counts: WordRows,
+    heard: NumberRows, lane: Lane,
 ) -> None:  # fmt: skip
     forget_lane(sums, counts, lane)
-    macs = 0
-    for unit in range(trace.shape[1]):
-        event = trace[lane, unit]
-        if event != np.float32(0):
+    macs, number = 0, sums.dtype.type
+    for unit in range(heard.shape[1]):
+        event = number(heard[lane, unit])
+        if event != number(0):
             macs += _add_column(values, rows, row_bytes, extents, extent_bytes, unit, event, sums[lane])
     counts[lane, 0] = counts[lane, 1] = macs

@@ -6,8 +6,8 @@ part on other PEs; so mappings deal units in runs. A group stores the vectors in
 up to 256 source units) that say which source unit each is of. The core gathers what these units sent, a byte each, and the array
 multiplies that by the vectors: 16 accumulators a group, each read once for all lanes, up to four. It skips no unit that was silent.
 
-The emulator computes the same integer sums, and skips products with zeros. Weights or events that are no bytes, traces, and sources
-of several ticks a position are for the core: then it is `csr`.
+The emulator computes the same integer sums, and skips products with zeros. Weights or events that are no bytes, and sources
+of several ticks a position are for the core: then it is `csr`. Weights of int4 are a byte each, as in `array`.
 """
 
 from collections.abc import Mapping
@@ -26,10 +26,11 @@ from models.compute.bound_calls import (
     zeroing,
     zeroing_lane,
 )
+from models.compute.lowpass import traced
 from models.compute.mac_array import COLUMNS
 from models.compute.mac_array import ROWS as LANES
 from models.compute.port import Port
-from models.formats import check_indices, csr
+from models.formats import check_indices, csr, trace_fields, vector_field
 from models.formats.array import on_array
 from models.network import Array, Field, ModelError, SparseRows
 from models.shard import PortShape
@@ -100,7 +101,7 @@ def fields(shape: PortShape) -> list[Field]:
         Field("values", (shape.blocks, COLUMNS), "|i1", "weights"),
         Field("inputs", (shape.blocks,), _unsigned(shape), "weights"),
         Field("extents", (_groups(shape) + 1,), "<u4", "weights"),
-        Field("vector", (shape.lanes, shape.source_units), "|i1", "variables", "event value", scratch=True),
+        *(trace_fields(shape) or [vector_field(shape, "|i1")]),
         Field("gathered", gathered, "|i1", "variables", "event values of a group's vectors", scratch=True),
     ]
 
@@ -122,6 +123,8 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     flat = vector.reshape(vector.size)
     own = {name: mem[name] for name in ("values", "inputs", "extents", "vector", "gathered", "sums", "counts")}
     product = _product.bind(**own, gates=shape.gates, offset=shape.offset)
+    if trace:
+        return traced(mem, trace, shape, product)
     receive = csr.scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
     return Port(clear=zeroing(flat), receive=receive, product=product, forget=zeroing_lane(vector))
 

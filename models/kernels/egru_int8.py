@@ -13,6 +13,7 @@ that nothing is taken from the cell either. `event_scale` is what an event's 1 s
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from models.compute.bound_calls import (
     bindable_late,
     zeroing_lane,
 )  # fmt: skip
+from models.compute.compiling import always_inlined
 from models.compute.exponentials import sigmoid32, tanh32
 from models.kernels import PortSpec, Stepper, Vector, egru
 from models.kernels.egru import GATES, INPUT, RECURRENT
@@ -80,20 +82,55 @@ def fields(units: int, lanes: int) -> list[Field]:
 
 def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
     """Bind the step to a shard's arena views. `reset` zeroes the cell state; y is carried over."""
-    arrays = {
-        "wx": "input.sums", "rh": "recurrent.sums", "sx": "input_scale", "sh": "recurrent_scale", "bx": "bias",
-        "br": "recurrent_bias", "thr": "threshold", "units": "units", "cell": "cell", "counts": "counts", "keys": "send_keys",
-        "values": "send_values",
-    }  # fmt: skip
-    step = _step.bind(
-        **{operand: mem[name] for operand, name in arrays.items()},
-        width=width,
-        zoneout=np.array([params["zoneout"]], np.float32),
-        inclusive=int(params["fire_at_threshold"]),
-        numbers=np.array([1], np.float32) / np.float32(params["event_scale"]),
-        most=np.array([params["most_event"]], np.float32),
-    )
+    arrays = {**OPERANDS, "cell": "cell"}
+    step = _step.bind(**{operand: mem[name] for operand, name in arrays.items()}, **step_numbers(width, params))
     return Stepper(reset=zeroing_lane(mem["cell"]), step=step)
+
+
+OPERANDS = {
+    "wx": "input.sums", "rh": "recurrent.sums", "sx": "input_scale", "sh": "recurrent_scale", "bx": "bias", "br": "recurrent_bias",
+    "thr": "threshold", "units": "units", "counts": "counts", "keys": "send_keys", "values": "send_values",
+}  # fmt: skip
+"""Operand of a step -> the arena view, without the cell state."""
+
+
+def step_numbers(width: int, params: Mapping[str, float]) -> dict[str, Any]:
+    """Return a step's operands that are no arena views."""
+    return {
+        "width": width,
+        "zoneout": np.array([params["zoneout"]], np.float32),
+        "inclusive": int(params["fire_at_threshold"]),
+        "numbers": np.array([1], np.float32) / np.float32(params["event_scale"]),
+        "most": np.array([params["most_event"]], np.float32),
+    }
+
+
+@always_inlined
+def next_state(
+    wx: IntRows, rh: IntRows, sx: Floats, sh: Floats, bx: Floats, br: Floats, zoneout: Any, lane: int, i: int, n: int, c: Any
+) -> Any:
+    """Return p of unit `i` of `n`, in float32, from its cell state `c`; vectors are those of the ports, gate after gate."""
+    k, m = n + i, 2 * n + i
+    one = np.float32(1)
+    xz, hz = sx[i] * np.float32(wx[lane, i]), sh[i] * np.float32(rh[lane, i])
+    xr, hr = sx[k] * np.float32(wx[lane, k]), sh[k] * np.float32(rh[lane, k])
+    xg, hg = sx[m] * np.float32(wx[lane, m]), sh[m] * np.float32(rh[lane, m])
+    z = sigmoid32(((xz + hz) + bx[i]) + br[i])
+    r = sigmoid32(((xr + hr) + bx[k]) + br[k])
+    g = tanh32((xg + bx[m]) + r * (hg + br[m]))
+    p = z * c + (one - z) * g
+    if zoneout != np.float32(0):
+        p = zoneout * c + (one - zoneout) * p
+    return p
+
+
+@always_inlined
+def event_number(p: Any, over: Any, inclusive: int, numbers: Any, most: Any) -> Any:
+    """Return the number of a unit's event, in float32, 0 for none: `over` is p less the threshold."""
+    zero = np.float32(0)
+    if over > zero or (inclusive and over == zero):
+        return min(max(np.float32(np.rint(p * numbers)), -most), most)
+    return zero
 
 
 @bindable_late
@@ -103,29 +140,16 @@ def _step(
     lane: Lane, before: EventsBefore,
 ) -> int:  # fmt: skip
     n = units.size
-    one = np.float32(1)
-    zero = np.float32(0)
     sent = before
     for i in range(n):
-        c, k, m = cell[lane, i], n + i, 2 * n + i
-        xz, hz = sx[i] * np.float32(wx[lane, i]), sh[i] * np.float32(rh[lane, i])
-        xr, hr = sx[k] * np.float32(wx[lane, k]), sh[k] * np.float32(rh[lane, k])
-        xg, hg = sx[m] * np.float32(wx[lane, m]), sh[m] * np.float32(rh[lane, m])
-        z = sigmoid32(((xz + hz) + bx[i]) + br[i])
-        r = sigmoid32(((xr + hr) + bx[k]) + br[k])
-        g = tanh32((xg + bx[m]) + r * (hg + br[m]))
-        p = z * c + (one - z) * g
-        if zoneout != zero:
-            p = zoneout * c + (one - zoneout) * p
+        p = next_state(wx, rh, sx, sh, bx, br, zoneout, lane, i, n, cell[lane, i])
         over = p - thr[i]
-        if over > zero or (inclusive and over == zero):
-            number = np.float32(np.rint(p * numbers))
-            number = min(max(number, -most), most)
-            if number != zero:
-                keys[sent] = lane * width + units[i]
-                values[sent] = np.int8(number)
-                sent += 1
-                p = over
+        number = event_number(p, over, inclusive, numbers, most)
+        if number != np.float32(0):
+            keys[sent] = lane * width + units[i]
+            values[sent] = np.int8(number)
+            sent += 1
+            p = over
         cell[lane, i] = p
     counts[0] += n
     counts[1] += EXPONENTIALS_PER_UNIT * n

@@ -1,9 +1,9 @@
 """EGRUs in 8 bits: int8 weights with a scale a row, int8 events with a scale a population, and integer sums.
 
 An event's number stands for number * scale of its population, a weight for number * scale of its row; so a row's sum stands for
-the product of both, which is all that the neurons need (`models/kernels/egru_int8.py`). Biases, thresholds and cell states stay in
-float32. Events of a layer are below 1, because its states are; those of an input have no such bound, and their scale is chosen by
-samples of what it sends (`fitted_scale`).
+the product of both, which is all that the neurons need (`models/kernels/egru_int8.py`). Biases and thresholds stay in float32; cell
+states do too, or have 8 bits with a scale of their own (`models/kernels/egru_int8_state.py`). Events of a layer are below 1,
+because its states are; those of an input have no such bound: their scale is chosen by samples of what it sends (`fitted_scale`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import numpy as np
 
 from models.accumulators import LARGEST_EVENT, largest_row_sum
 from models.event_numbers import EVENT_SCALE
-from models.graph_check import check_network
+from models.graph_check import MOST_SHIFT, check_network
 from models.kernels.egru_int8 import SCALES
 from models.network import F32, Array, ModelError, Network, Population, Projection, SparseRows
 from models.quantise.grids import Grid, power_of_two_above
 from models.quantise.weights import Quantised, quantise_rows
 
-FLOAT, INT8 = "egru", "egru_int8"
-BITS = (8, 4)
+FLOAT, INT8, INT8_STATE = "egru", "egru_int8", "egru_int8_state"
+FOUR = 4
+BITS = (8, FOUR)
 _SHARES = np.linspace(1.0, 0.2, 33)  # of the largest value, that becomes the largest number
 _MOST_OCTAVES = 5
 _MOST_VALUES = 400_000  # that a scale is fitted to
@@ -74,9 +75,18 @@ def fitted_scale(who: str, values: Array, bits: int, *, powers_of_two: bool) -> 
     return float(candidates[int(np.argmin(errors))])
 
 
+def fitted_shift(values: Array, scale: float) -> int:
+    """Return how many bits to the left a trace of events is heard best, whose `values` numbers of this `scale` stand for: that with
+    the least squared error.
+    """
+    numbers = np.asarray(values, np.float64).reshape(-1) / scale
+    errors = [float(np.square(np.clip(np.rint(numbers * 2**s), -127, 127) / 2**s - numbers).sum()) for s in range(MOST_SHIFT + 1)]
+    return int(np.argmin(errors))
+
+
 def quantise_egru(
     network: Network, *, input_scales: Mapping[int, float], event_scales: Mapping[int, float], weight_bits: int = 8,
-    event_bits: int = 8, powers_of_two: bool = True,
+    event_bits: int = 8, trace_shifts: Mapping[int, int] | None = None, int8_cell: bool = False, powers_of_two: bool = True,
 ) -> tuple[Network, tuple[QuantisedPort, ...]]:  # fmt: skip
     """Return a network of EGRUs on int8 weights and events, and what was done to each projection.
 
@@ -84,12 +94,14 @@ def quantise_egru(
         network: EGRUs with float32 weights, and inputs of float32 events.
         input_scales: of each input, what a 1 of its events stands for.
         event_scales: the same of each layer.
-        weight_bits: of the weights, 8 or 4; 4 bits are kept in int8 too.
+        weight_bits: of the weights, 8 or 4; those of 4 bits are stored two to a byte.
         event_bits: of what layers send, 8 or 4; an input's numbers have 8.
-        powers_of_two: whether rows' scales are; those of events are as they were given.
+        trace_shifts: of each layer that hears a trace, how many bits to the left it hears that (`Projection`); of others 0.
+        int8_cell: whether cell states have 8 bits, too; else they stay float32.
+        powers_of_two: whether rows' scales, and that of cell states, are; those of events are as they were given.
 
     Raises:
-        ModelError: other neurons, a network that is quantised already, traces, a sum of more than 24 bits, a NaN or infinity.
+        ModelError: other neurons, a network that is quantised already, a sum of more than 24 bits, a NaN or infinity.
 
     """
     check_quantisable(network)
@@ -103,7 +115,9 @@ def quantise_egru(
     scales, report = {**input_scales, **event_scales}, list[QuantisedPort]()
     for n in network.layers:
         facts = {EVENT_SCALE: event_scales[n], "most_event": float(largest_number(event_bits))}
-        populations[n], ports = _quantised(populations[n], scales, grid, facts)
+        if int8_cell:
+            facts["cell_scale"] = layer_scale(8, powers_of_two=powers_of_two)
+        populations[n], ports = _quantised(populations[n], scales, grid, facts, (trace_shifts or {}).get(n, 0))
         report += ports
     changed = replace(network, populations=tuple(populations))
     check_network(changed)
@@ -113,7 +127,7 @@ def quantise_egru(
 def check_quantisable(network: Network) -> None:
     """Raise ModelError for a network that is none of EGRUs in float32."""
     kinds = {network.populations[n].kernel for n in network.layers}
-    if INT8 in kinds:
+    if kinds & {INT8, INT8_STATE}:
         raise ModelError("quantise: its weights and events are int8 already")
     if kinds != {FLOAT}:
         have = ", ".join(sorted(kinds))
@@ -122,9 +136,6 @@ def check_quantisable(network: Network) -> None:
         )
     for n in network.layers:
         for projection in network.populations[n].projections:
-            if projection.trace:
-                have = f"{network.populations[n].name} hears the trace of {network.populations[projection.source].name}"
-                raise ModelError(f"quantise: {have}, which has no 8 bits; needs layers that hear events")
             if not isinstance(projection.weights, SparseRows):
                 raise ModelError(
                     f"quantise: {network.populations[n].name} hears a convolution; EGRUs are quantised that hear matrices"
@@ -132,7 +143,7 @@ def check_quantisable(network: Network) -> None:
 
 
 def _quantised(
-    layer: Population, scales: Mapping[int, float], grid: Grid, facts: Mapping[str, float]
+    layer: Population, scales: Mapping[int, float], grid: Grid, facts: Mapping[str, float], trace_shift: int
 ) -> tuple[Population, list[QuantisedPort]]:
     """Return a layer on a grid: what a 1 of a row's sum stands for becomes a vector of each port."""
     projections, vectors, report = list[Projection](), dict(layer.vectors), list[QuantisedPort]()
@@ -145,12 +156,13 @@ def _quantised(
         (projection,) = heard
         assert isinstance(projection.weights, SparseRows)
         rows = quantise_rows(f"{layer.name}, port {port!r}", projection.weights, grid)
-        vectors[vector] = (rows.scales * scales[projection.source]).astype(np.float32)
-        projections.append(replace(projection, weights=rows.weights))
+        shift = trace_shift if projection.trace else 0
+        vectors[vector] = (rows.scales * scales[projection.source] / 2**shift).astype(np.float32)
+        projections.append(replace(projection, weights=replace(rows.weights, four_bits=grid.bits == FOUR), trace_shift=shift))
         report.append(_report(layer.name, port, projection.weights, rows))
-    params = {**layer.params, **facts}
+    params, kernel = {**layer.params, **facts}, INT8_STATE if "cell_scale" in facts else INT8
     changed = replace(
-        layer, kernel=INT8, projections=tuple(projections), vectors=_as_float32(vectors), params=params, payload="int8"
+        layer, kernel=kernel, projections=tuple(projections), vectors=_as_float32(vectors), params=params, payload="int8"
     )
     return changed, report
 

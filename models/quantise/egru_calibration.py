@@ -58,11 +58,14 @@ def samples_of(model: Model, given: Path | None, most: int | None) -> Samples:
         numbers = _word_numbers(model, given, who)[: most or WORDS]
         rows = model.embedding[numbers]
         return Samples(model.embedding, (rows,), f"its embedding, and {len(rows):,} words of {given.name}")
+    traces = any(p.trace for n in model.network.layers for p in model.network.populations[n].projections)
     if model.gesture is not None:
         features = _features(model.gesture, given, most or RECORDINGS, who)
         of = given.name if given else "the synthetic train split"
         return Samples(
-            np.concatenate(features), tuple(features[:_LAYER_RECORDINGS] if given else ()), f"{len(features)} recordings of {of}"
+            np.concatenate(features),
+            tuple(features[:_LAYER_RECORDINGS] if given or traces else ()),
+            f"{len(features)} recordings of {of}",
         )
     if given is None:
         raise ModelError("quantise: what its input sends is not known; give some with --calibrate FILE.npy, (time, features)")
@@ -76,18 +79,30 @@ def samples_of(model: Model, given: Path | None, most: int | None) -> Samples:
     return Samples(rows, (rows,), f"{len(rows):,} vectors of {given.name}")
 
 
-def layer_values(model: Model, samples: Samples) -> Mapping[int, F32]:
-    """Return the values of the events that each layer sends on the samples' sequences; empty without any."""
-    network, sent = model.network, dict[int, list[F32]]()
+def layer_values(model: Model, samples: Samples) -> tuple[Mapping[int, F32], Mapping[int, F32]]:
+    """Return the values of the events that each layer sends on the samples' sequences, and those of the trace that each layer hears
+    which hears one; both empty without any.
+    """
+    network, sent, heard = model.network, dict[int, list[F32]](), dict[int, list[F32]]()
+    traces = {n: p for n in network.layers for p in network.populations[n].projections if p.trace}
     (into,) = network.inputs
     for rows in samples.sequences:
-        reference = Reference(network)
+        reference, trace_of = Reference(network), dict[int, F32]()
         for position, row in enumerate(rows):
             every = model.reset_every
-            of_layers = reference.step({into: row}, fresh=position == 0, reset=bool(every) and position % every == 0)
-            for layer, (values,) in of_layers.items():
-                sent.setdefault(layer, []).append(values[values != 0])
-    return {layer: np.concatenate(parts) for layer, parts in sent.items()}
+            begins = position == 0 or (bool(every) and position % every == 0)
+            values_of = {
+                into: row,
+                **{n: values for n, (values,) in reference.step({into: row}, fresh=position == 0, reset=begins).items()},
+            }
+            for n in network.layers:
+                sent.setdefault(n, []).append(values_of[n][values_of[n] != 0])
+            for n, projection in traces.items():
+                before = np.zeros_like(values_of[projection.source]) if begins else trace_of[n]
+                trace_of[n] = projection.trace * before + (1 - projection.trace) * values_of[projection.source]
+                heard.setdefault(n, []).append(trace_of[n])
+    joined = ({layer: np.concatenate(parts) for layer, parts in of.items()} for of in (sent, heard))
+    return next(joined), next(joined)
 
 
 def _word_numbers(model: Model, path: Path, who: str) -> Array:

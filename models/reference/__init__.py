@@ -113,6 +113,7 @@ class _Product:
         is_float = sum_of(weights.numeric, source.payload) == "float32"
         self._sums = PlainConvolution(weights, is_float) if isinstance(weights, Convolution) else _Matrix(weights, is_float)
         self._keep = np.float32(projection.trace)
+        self._gain = None if is_float else np.float32(1 << projection.trace_shift)
         self._trace = np.zeros(source.units, np.float32)
 
     def fade(self, sent: Mapping[int, Array], *, reset: bool) -> None:
@@ -127,6 +128,8 @@ class _Product:
             heard = np.zeros((1, self.projection.weights.shape[1]), np.float32)
         if self._keep:
             heard = self._trace[None]
+            if self._gain is not None:  # whole numbers, that integer weights multiply
+                heard = np.clip(np.rint(heard * self._gain), -127, 127)
         return self._sums.of(heard)
 
 

@@ -26,7 +26,8 @@ class PortCounts:
     of the source, `weight_bytes` of each weight, `value_bytes` of what an event carries beside its key, whether the source is
     `dense` and sends no keys, `traced`, 1 where the port keeps a low-pass trace of what it hears, else 0, and `adds`, 1 where
     its sums are added to those of others, or come out of a ring. Of a port that keeps a convolution's kernel, else 0: `channels`,
-    output channels that an event meets at most, and `places`, outputs of the window around those that it has.
+    output channels that an event meets at most, and `places`, outputs of the window around those that it has. `nibbles`: 1 where
+    weights are of four bits, two to a byte, of which the core loads one for each weight; else 0.
     """
 
     macs: U32
@@ -45,6 +46,7 @@ class PortCounts:
     adds: I64
     channels: I64
     places: I64
+    nibbles: I64
 
     @property
     def products(self) -> I64:
@@ -57,8 +59,9 @@ class PortCounts:
         return np.asarray(self.value_bytes + np.where(self.dense, 0, KEY_BYTES), np.int64)
 
     def by_weight(self, table: CostTable, name: str) -> F64:
-        """Return a constant of each port, (ports,): that of float32 weights by its name, that of int8 by `int8_` and its name."""
-        return np.where(self.weight_bytes == 1, table[f"int8_{name}"], table[name])
+        """Return a constant of each port, (ports,): by its name of float32 weights, by `int8_` or `int4_` and its name of those."""
+        of_bytes = np.where(self.nibbles == 1, table[f"int4_{name}"], table[f"int8_{name}"])
+        return np.where(self.weight_bytes == 1, of_bytes, table[name])
 
 
 def event_loop_cycles(port: PortCounts, table: CostTable, weight_cycles: F64, event_cycles: F64 | float, stored: I64) -> F64:

@@ -1,8 +1,8 @@
 """What `array` costs: a product of the MAC array for all lanes at once, in which nothing is skipped; elsewhere what `dense` does.
 
 The core sets the array up, and waits. Its vector lies in SRAM as it came, where slices of it are sent; else each event's byte is
-put there. Cycles of the array are those of `host/cost/mac_array.py`. They are priced at the power of a core that computes; what
-the array draws beside that is not added.
+put there; whole numbers of a trace are made there. Cycles of the array are those of `host/cost/mac_array.py`. They are priced at
+the power of a core that computes; what the array draws beside that is not added.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ visited = dense.visited
 
 def on_array(port: PortCounts) -> Array:
     """Tell of each port whether its product is the array's, (ports,)."""
-    return np.asarray((port.weight_bytes == 1) & (port.value_bytes == 1) & (port.traced == 0) & (port.phases == 1), bool)
+    return np.asarray((port.weight_bytes == 1) & (port.value_bytes == 1) & (port.phases == 1), bool)
 
 
 def product_cycles(lanes: Any, depth: Any, columns: Any) -> Any:
@@ -47,7 +47,9 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     products = np.asarray(product_cycles(port.lanes, port.width, port.rows), np.float64)
     of_array = products + table["array_setup_cycles"] * (port.lanes > 0)
     if not sends_vectors(table.settings):
-        of_array = of_array + np.where(port.dense, 0.0, (table["scatter_cycles"] + table["branch_refill_cycles"]) * port.heard)
+        of_array = of_array + np.where(
+            port.dense | (port.traced > 0), 0.0, (table["scatter_cycles"] + table["branch_refill_cycles"]) * port.heard
+        )
     return np.asarray(np.where(on_array(port), of_array, dense.cycles(port, table, wait_states)), np.float64)
 
 

@@ -45,7 +45,7 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     """Return those of each event, place and weight."""
     refill, kernel = table["branch_refill_cycles"], port.channels > 0
     loads = wait_states * table["event_weight_loads"]
-    weight_cycles = port.by_weight(table, "conv_weight_cycles") + refill + loads
+    weight_cycles = np.where(port.weight_bytes == 1, table["int8_conv_weight_cycles"], table["conv_weight_cycles"]) + refill + loads
     # At each place all channels of the event's group are looked at, also those whose output there is not the shard's.
     looked_at = port.places / np.maximum(port.rows, 1)
     place_cycles = table["conv_place_cycles"] * looked_at / np.maximum(port.channels, 1)

@@ -30,11 +30,13 @@ def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]
 
 
 def columns(port: PortCounts) -> I64:
-    """Return how many columns an event has, (ports,): with int8 one a gate, where that makes indices a byte and takes less."""
+    """Return how many columns an event has, (ports,): with int8 one a gate, where that makes indices a byte and takes less,
+    but for traces.
+    """
     by_gate = port.rows // port.gates
     extra_bytes = (port.gates - 1) * port.width * index_bytes(np.maximum(port.weights, 256))
     saved_bytes = (index_bytes(port.rows - 1) - 1) * port.weights
-    split = (port.weight_bytes == 1) & (by_gate <= 1 << 8) & (saved_bytes > extra_bytes)
+    split = (port.weight_bytes == 1) & (port.traced == 0) & (by_gate <= 1 << 8) & (saved_bytes > extra_bytes)
     return np.asarray(np.where(split, port.gates, 1), np.int64)
 
 

@@ -63,7 +63,7 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     of_core = (table["gather_cycles"] + table["branch_refill_cycles"]) * gathered
     if not sends_vectors(table.settings):
         scattered = (table["vector_scatter_cycles"] + table["branch_refill_cycles"]) * port.heard
-        of_core = of_core + np.where(port.dense, 0.0, scattered)
+        of_core = of_core + np.where(port.dense | (port.traced > 0), 0.0, scattered)
     return np.asarray(np.where(whole.on_array(port), of_array + of_core, csr.cycles(port, table, wait_states)), np.float64)
 
 
