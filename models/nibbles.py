@@ -22,7 +22,8 @@ def to_nibbles(numbers: Array) -> Array:
     """Return int8 numbers (..., n), -8 to 7, as bytes (..., (n + 1) // 2) uint8; an odd last one has 0 above it."""
     halves = np.zeros((*numbers.shape[:-1], 2 * nibble_bytes(numbers.shape[-1])), np.uint8)
     halves[..., : numbers.shape[-1]] = numbers.astype(np.int8).view(np.uint8) & 0xF
-    return halves[..., ::2] | halves[..., 1::2] << 4
+    pairs: Array = halves[..., ::2] | halves[..., 1::2] << 4
+    return pairs
 
 
 def from_nibbles(stored: Array, count: int) -> Array:
