@@ -27,9 +27,9 @@ from host.workloads.lm.scoring import TextScore, TextSource
 from models import formats, kernels
 from models.compute import lowpass
 from models.heads import language
-from noc import dram, payload, router, serve, tick_join, wire
-from noc.transports.zmq import DealerSocket, RouterSocket
-from pe import core, socket_loop, tick
+from noc import columns, dram, payload, router, serve, tick_join, wire, zmtp
+from noc.transports.zmq import RouterSocket
+from pe import compiled_columns, core, socket_loop, tick
 
 _PROJECT = Path(__file__).resolve().parents[1]
 
@@ -190,8 +190,8 @@ class PySpy:
 # Stage of a stack: of its innermost frame that a rule fits, the first that does. A rule is a function, or a module or package for
 # all in it.
 STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
-    "receive": (RouterSocket.receive, DealerSocket.receive),
-    "send": (RouterSocket.send, DealerSocket.send),
+    "receive": (RouterSocket.receive, zmtp.ZmtpTransport.receive),
+    "send": (RouterSocket.send, zmtp.ZmtpTransport.send),
     "decode": (wire.decode,),
     "encode": (wire.encode,),
     "monitor": (wire.pack_status, host_process.HostLoop._status, host_process.HostLoop._tend_run, snapshot),
@@ -201,7 +201,7 @@ STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
     "ledger": (recorder,),
     "compiled tick": (socket_loop, tick),  # compiled code has no frame of its own
     "merge": (payload,),
-    "join": (tick_join,),
+    "join": (tick_join, columns, compiled_columns),
     "kernel": (formats, kernels, lowpass),
     "scheduling": (core, router, serve, run, host_process),
 }

@@ -21,6 +21,7 @@ from noc.packet import HOST, VALID, Batch, Bundle, Message, Outgoing, chip_of, r
 from noc.router import ChipRouter
 from noc.wire import decode, encode
 from noc.wiring import wiring_of
+from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
 
 
@@ -90,17 +91,22 @@ def _routers(recorded: Recorded, clock: _Clock) -> None:
     placement = recorded.job.placement
     for chip in placement.machine.live:
         name = router_name(chip)
-        router = ChipRouter(name, placement.chip.router_entries, wiring_of(placement.machine, chip))
+        router = ChipRouter(name, placement.chip.router_entries, wiring_of(placement.machine, chip), make_columns=CompiledColumns)
         heard = recorded.heard[name]
         first = next(i for i, (_, raw) in enumerate(heard) if type(decode(raw)) is Batch)
         for sender, raw in heard[:first]:
             router.handle(sender, decode(raw))
-        messages = clock.run("decode", lambda heard=heard, first=first: [(sender, decode(raw)) for sender, raw in heard[first:]])
         outs: list[Outgoing] = clock.run(
-            "join", lambda router=router, messages=messages: [router.handle(*item) for item in messages]
+            "take, join", lambda router=router, rest=heard[first:]: [_taken(router, sender, raw) for sender, raw in rest]
         )
         clock.run("encode", lambda outs=outs: [encode(m) for out in outs for _, m in out if not isinstance(m, bytes)])
         assert sum(isinstance(m, Bundle) for out in outs for _, m in out) >= recorded.ticks
+
+
+def _taken(router: ChipRouter, sender: str, raw: bytes) -> Outgoing:
+    """Return what a router says of a message, as its process takes it."""
+    out = router.handle_batch(sender, raw, is_sealed=False)
+    return router.handle(sender, decode(raw)) if out is None else out
 
 
 def _host(recorded: Recorded, clock: _Clock) -> None:

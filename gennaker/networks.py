@@ -9,13 +9,16 @@ from typing import Any
 from gennaker.errors import RunError, explained, in_python
 from gennaker.helper import Helper
 from host.errors import Exit
+from host.launch.obituary import death_line
 from host.options import transport_named
+from host.processes.process_group import End
 from host.run.run import Run
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Outgoing
 from noc.serve import post
-from noc.transport import Transport, TransportError
+from noc.transport import Transport, TransportError, connect
 from noc.wire import WireError, decode
+from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
 
 _POLL_S = 0.05
@@ -33,7 +36,7 @@ class NetworkHere:
         self._network = transport_named(transport).network(None)
         chip = MemoryChip(
             host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
-            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=self._network,
+            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=self._network, make_columns=CompiledColumns,
         )  # fmt: skip
         chip.boot_routers(run.begin(), run.settle)
         chip.boot_pes(run.settle)
@@ -63,9 +66,11 @@ class NetworkOfProcesses:
         try:
             self._helper.send("session", **plan, transport=transport, stall_s=stall_s)
             record = self._next_record(_START_S)
-            self._way = transport_named(transport).connect(
-                HOST, record["address"], record["queue"], peer=run.routers[-1], identity=record["identity"]
-            )
+            router, scheme = run.routers[-1], transport_named(transport)
+            try:
+                self._way = connect(scheme, HOST, record["address"], record["queue"], peer=router, identity=record["identity"])
+            except TransportError as error:
+                raise RunError(f"stalled: {error}", int(Exit.STALLED)) from None
             self.drive(run.begin(), lambda: run.phase == "loading", _START_S)
             self._helper.send("pes")
             self.drive([], lambda: run.phase == "running", _START_S)
@@ -151,8 +156,8 @@ class NetworkOfProcesses:
     def _error(self, record: dict[str, Any]) -> RunError:
         if record["kind"] == "failed":
             return RunError(in_python(record["problem"]), int(record.get("code", Exit.DIED)))
-        what = f"{record['name']} died ({record['how']}) while {self._phase.upper()}, at tick {self._run.completed}"
-        return RunError(what, int(Exit.DIED))
+        when = f"while {self._phase.upper()}, at tick {self._run.completed}"
+        return RunError(death_line(End(record["who"], record["how"]), when), int(Exit.DIED))
 
     def close(self) -> None:
         """End every process."""

@@ -7,11 +7,13 @@ from typing import Any, BinaryIO
 
 from gennaker.records import read_record, send_record
 from host.errors import Exit, HostError
+from host.launch.obituary import cause_of_death
 from host.options import RunOptions
 from host.processes.backend import LocalBackend
 from host.processes.kernel_view import StandstillClock
 from host.processes.process_group import ProcessGroup
 from host.processes.room import shortage_to_start
+from host.run.clock import SYSTEM_CLOCK
 
 _COMMANDS = "commands"
 _LOOK_S, _DEATH_S, _LEAVE_S = 1.0, 0.5, 1.0
@@ -38,9 +40,10 @@ def serve_session(plan: dict[str, Any], commands: BinaryIO, records: BinaryIO) -
             for name in group.ended():
                 if name not in reported:
                     reported.add(name)
-                    if group.has_left(name):
+                    if group.has_left(name) and not group.fork_server_end():
                         continue  # the program has told it to, and may not have heard yet that it did
-                    send_record(records, "died", name=name, how=group.describe_end(name, _DEATH_S))
+                    end, _ = cause_of_death(group.ended, {}, group, within_s=_DEATH_S, clock=SYSTEM_CLOCK)
+                    send_record(records, "died", who=end.who, how=end.how)
             stopped = group.stopped() if starting else []  # later the program itself misses an answer
             if (stopped_s := standstill.look(bool(stopped))) > plan["stall_s"]:
                 raise HostError(f"stalled: {', '.join(stopped[:3])} stopped while starting, for {stopped_s:.0f} s", Exit.STALLED)

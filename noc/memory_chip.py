@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
+from noc.columns import Columns, MakeColumns
 from noc.machine import Machine
 from noc.packet import HOST, Outgoing, chip_of, router_name
 from noc.router import ChipRouter
@@ -37,17 +38,19 @@ class MemoryChip:
 
     `make_pe` makes a PE's core of its name and its router's, as `pe.core.Pe` does. `network` carries the messages, in the
     order of sending where none is given. Where its links are bad, `link_pe` puts a PE behind its link, as `pe.link.PeLink` does.
+    `make_columns`: the routers'.
     """
 
     def __init__(
         self, host: Core, machine: Machine, table_entries: int, pes: Iterable[str], make_pe: Callable[[str, str], P],
         network: MemNetwork | None = None, link_pe: Callable[[P, str], LinkedCore] | None = None,
+        make_columns: MakeColumns = Columns,
     ) -> None:  # fmt: skip
         self.network = network or MemNetwork()
         self.routers: dict[str, ChipRouter] = {}
         for chip in deepest_first(machine):
             name = router_name(chip)
-            self.routers[name] = ChipRouter(name, table_entries, wiring_of(machine, chip))
+            self.routers[name] = ChipRouter(name, table_entries, wiring_of(machine, chip), make_columns=make_columns)
         self.pes: dict[str, P] = {name: make_pe(name, router_name(chip_of(name))) for name in pes}
         cores: dict[str, Core | LinkedCore] = {HOST: host, **self.routers, **self.pes}
         if self.network.faults is not None and link_pe is not None:

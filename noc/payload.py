@@ -31,7 +31,7 @@ class Payload:
             raise ValueError(f"payload of {value_bytes} B a value, {lanes} lanes of {units} units")
         self.value_bytes, self.lanes, self.keys = value_bytes, lanes, lanes * units
         self.dense = bool(shares)
-        self._masks_bytes = 3 * -(-lanes // 8)
+        self.masks_bytes = 3 * -(-lanes // 8)
         self._units = {name: np.frombuffer(raw, "<u4") for name, raw in shares.items()}
 
     def values_of(self, share: str | int) -> int:
@@ -42,7 +42,7 @@ class Payload:
         """Return how many events a section has, which holds `values` of a dense population; MISFIT where it is none of this
         population's.
         """
-        if section.lanes and len(section.lanes) != self._masks_bytes:
+        if section.lanes and len(section.lanes) != self.masks_bytes:
             return MISFIT
         valid, size = section.flags & VALID, len(section.values)
         if self.dense:
@@ -62,7 +62,7 @@ class Payload:
     def need(self, values: int) -> str:
         """Say what a section holds."""
         what = f"{values} values of {self.value_bytes} B without keys" if self.dense else f"{self.value_bytes} B a key"
-        return f"{what}, lanes of 0 or {self._masks_bytes} B, and a bubble nothing"
+        return f"{what}, lanes of 0 or {self.masks_bytes} B, and a bubble nothing"
 
     def order(self, shares: Sequence[str | int]) -> I64 | None:
         """Return where in the values of dense shares, one behind the other, each stands that belongs next: flat order, lane by

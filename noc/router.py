@@ -7,9 +7,11 @@ pass between the host and every other endpoint, and what is done with messages t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from noc import packet
+from noc.columns import Columns, MakeColumns
 from noc.exchange import ExchangeError
 from noc.link_counts import LinkCounts
 from noc.packet import (
@@ -43,11 +45,14 @@ class ChipRouter:
     """The event router of one chip, whose number its endpoint name ends in.
 
     `table_entries`: capacity of the multicast table (16,384 on the chip: data sheet, SpiNNMachine). `store`: packed messages
-    by SHA-256 (hex) that reached this machine beside the packets, for `Hand`.
+    by SHA-256 (hex) that reached this machine beside the packets, for `Hand`. `make_columns`: makes what batches are put into.
     """
 
-    def __init__(self, name: str, table_entries: int, wiring: Wiring = _ALONE, store: Mapping[str, bytes] | None = None) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, table_entries: int, wiring: Wiring = _ALONE, store: Mapping[str, bytes] | None = None,
+        make_columns: MakeColumns = Columns,
+    ) -> None:  # fmt: skip
+        self.name, self._make_columns = name, make_columns
         self.done = False
         self._dram_name = dram_name(chip_of(name))
         self._table_entries = table_entries
@@ -101,6 +106,42 @@ class ChipRouter:
         if self._join is None or sender not in self._join.endpoints:
             return self.malformed(sender, "not an endpoint of this chip")
         return self._up(Letter(sender, encode(message)))
+
+    def handle_batch(self, sender: str, raw: bytes, *, is_sealed: bool) -> Outgoing | None:
+        """Take the bytes of a batch that is due, with its checksum if it `is_sealed`; return what goes out because of it. None, and
+        nothing is done, for whatever is to be decoded first.
+        """
+        if self._join is None:
+            return None
+        try:
+            out = self._join.batch_bytes(sender, raw, is_sealed=is_sealed)
+        except JoinError as error:
+            return self._fault(str(error))
+        return out if out is None or not self._is_asked else out + self._answers(self._join)
+
+    def have_answered(self, names: tuple[str, ...], endpoints: Mapping[str, Any], raw: bytes) -> tuple[Outgoing, Sequence[str]]:
+        """Have endpoints of this process, by name, answer a bundle (`Pe.answer_bytes`), and take their batches at once; return what
+        goes out because of it, and who has not answered: nothing was done there.
+        """
+        if self._join is None:
+            return [], names
+        out: Outgoing = []
+        silent: list[str] = []
+        for name, taken, batch in self._join.columns.answers(names, endpoints, raw):
+            if taken > 0:
+                out += self._filled(self._join, name)
+            elif batch:
+                answered = self.handle_batch(name, batch, is_sealed=False)
+                out += self.handle(name, decode(batch)) if answered is None else answered
+            else:
+                silent.append(name)
+        return out, silent
+
+    def _filled(self, join: Join, sender: str) -> Outgoing:
+        try:
+            return join.fill_up(sender) + (self._answers(join) if self._is_asked else [])
+        except JoinError as error:
+            return self._fault(str(error))
 
     def _from_neighbour(self, sender: str, message: Message) -> Outgoing:
         match message:
@@ -213,7 +254,7 @@ class ChipRouter:
 
     def _configure(self, message: Configure) -> Outgoing:
         try:
-            self._join = Join(chip_of(self.name), message, self._table_entries)
+            self._join = Join(chip_of(self.name), message, self._table_entries, self._make_columns)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             return self._fault(str(error) if isinstance(error, RoutingError) else f"configuration is malformed ({error!r})")
         self._configured, self.next_ticks = True, self._join.next_tick

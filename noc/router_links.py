@@ -49,18 +49,16 @@ class RouterLinks:
     def handle_bytes(self, sender: str, raw: bytes) -> Outgoing:
         """Take the bytes of one message; return what goes out because of it."""
         router = self._router
-        try:
-            message = decode(raw)
-            # Nearly all are batches that are due, several hundred times a tick.
-            is_due = type(message) is Batch and message[0] == router.next_ticks.get(sender)
-            if not is_due or (raw[0] != _SEALED and sender != HOST):
-                heard = self._hear(sender, message, raw)
-                if heard is None:
-                    return []
-                message = heard
-        except WireError as error:
-            return self._damaged(sender, error)
-        out = router.handle(sender, message)
+        # Nearly all are batches that are due, several hundred times a tick.
+        out = router.handle_batch(sender, raw, is_sealed=True)
+        if out is None:
+            try:
+                message = self._hear(sender, decode(raw), raw)
+            except WireError as error:
+                return self._damaged(sender, error)
+            if message is None:
+                return []
+            out = router.handle(sender, message)
         return self._end.outgoing(out, router.most_open, router.next_ticks) if out else out
 
     def _hear(self, sender: str, message: Message, raw: bytes) -> Message | None:

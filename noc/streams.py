@@ -50,7 +50,6 @@ class Population:
     number: int
     payload: Payload
     slots: dict[str, int]
-    events: dict[str, int]  # by sender
     values: dict[str, int]  # by sender, that a section holds where the population is dense
     order: I64 | None  # of the values of this chip's senders
     sources: tuple[int, ...] = ()  # chips whose streams are joined here, ascending; empty where nobody listens
@@ -66,7 +65,7 @@ def population_of(number: int, payload: Payload, names: list[str]) -> Population
     """Return a population that endpoints of this chip send, in this order."""
     values = {name: payload.values_of(name) for name in names}
     slots = {name: slot for slot, name in enumerate(names)}
-    return Population(number, payload, slots, dict.fromkeys(names, 0), values, payload.order(names))
+    return Population(number, payload, slots, values, payload.order(names))
 
 
 @dataclass(eq=False)

@@ -16,21 +16,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from noc.columns import UNOPENED, Columns, MakeColumns
 from noc.exchange import Boxes, DramEndpoint, Exchange, ExchangeError
 from noc.packet import HOST, VALID, Batch, Bundle, Configure, Outgoing, Relay, Section, Transfer
 from noc.payload import MISFIT
-from noc.streams import Arrived, Group, JoinError, Population, Stream, beyond_error, check_agreement, misfit_error, read_streams
+from noc.streams import Arrived, Group, JoinError, Population, Stream, check_agreement, misfit_error, read_streams
 
 
 class _Tick:
     """What is in of one tick."""
 
-    __slots__ = ("boxes", "columns", "due", "left", "missing", "parts", "relays", "runs", "waiting", "wanting")
+    __slots__ = ("boxes", "due", "left", "parts", "relays", "runs", "waiting", "wanting")
 
     def __init__(self, join: Join) -> None:
-        own = [population for population in join.populations.values() if population.slots]
-        self.columns: dict[int, list[Section | None]] = {p.number: [None] * len(p.slots) for p in own}
-        self.missing = {p.number: len(p.slots) for p in own}
         self.wanting = {p.number: len(p.sources) for p in join.populations.values()}
         self.parts: dict[int, dict[int, Arrived]] = {}
         self.runs: dict[int, Section] = {}
@@ -42,12 +40,13 @@ class _Tick:
 
 
 class Join:
-    """One configuration of a router, and its open ticks: at most `most_open`. `next_tick`: of each sender's next batch or relay.
+    """One configuration of a router, and its open ticks: at most `most_open`. `next_tick`: of each sender's next batch or relay;
+    `make_columns`: makes what batches are put into.
 
     Raises TypeError, ValueError, KeyError or RoutingError where the configuration contradicts itself.
     """
 
-    def __init__(self, chip: int, message: Configure, table_entries: int) -> None:
+    def __init__(self, chip: int, message: Configure, table_entries: int, make_columns: MakeColumns = Columns) -> None:
         self.populations, self.streams = read_streams(chip, message, table_entries)
         self._chip, self._window = chip, message.window
         # Whoever hears the host directly may be ahead of it by a tick, who hears those by another. And what of a tick has come to
@@ -67,7 +66,10 @@ class Join:
         relayed = Counter(stream.arrives_from for stream in self.streams.values() if stream.arrives_from)
         relayed.update(dict.fromkeys(self.exchange.arrivals if self.exchange else (), 0))
         self._expects = {**sections, **relayed}
-        self.next_tick = dict.fromkeys(sorted(self._expects), message.first)
+        # Where there are transfers nearly every batch has some, and is decoded.
+        make = Columns if self.exchange else make_columns
+        self.columns = make(self.populations, self._expects, first=message.first, most_open=self.most_open)
+        self.next_tick = self.columns.next_tick
         self._first_tick = message.first
         own_dram = {self.exchange.dram_name} if self.exchange else set[str]()
         self.endpoints = (sections.keys() | message.waits.keys()) - own_dram
@@ -113,7 +115,7 @@ class Join:
             number, flags, _, keys, values, _, lanes = section
             population = self.populations.get(number)
             slot = population.slots.get(sender) if population else None
-            if population is None or slot is None or state.columns[number][slot] is not None:
+            if population is None or slot is None or self.columns.has(tick, population, slot):
                 raise JoinError(f"batch of {sender} at tick {tick}: a second or foreign section of population {number}")
             payload, events = population.payload, len(keys) >> 2
             # The usual case without a call, several hundred times a tick.
@@ -121,18 +123,37 @@ class Join:
                 events = payload.count(section, population.values[sender])
                 if events == MISFIT:
                     raise misfit_error("batch", sender, tick, section, payload.need(population.values[sender]))
-            state.columns[number][slot] = section
-            population.events[sender] += events
-            state.missing[number] -= 1
-            if not state.missing[number]:
-                parts = dict(zip(population.slots, state.columns[number], strict=True))
-                joined = payload.merge(check_agreement("batch", parts, tick), population.order)
-                if payload.is_beyond(joined, in_order=len(parts) > 1):
-                    raise beyond_error(population, parts, tick)
-                out += self._arrive(tick, state, self.streams[number, self._chip], Arrived(joined, True))
+            if self.columns.put(tick, population, sender, section, events):
+                out += self._begin_stream(tick, state, population)
         if transfers or (self.exchange is not None and self.exchange.sends(sender)):
             out += self._take_transfers("batch", sender, tick, state, transfers)
         return out
+
+    def batch_bytes(self, sender: str, raw: bytes, *, is_sealed: bool) -> Outgoing | None:
+        """Take the bytes of an endpoint's batch, with its checksum if it `is_sealed`; return what waited for it, or None, and
+        nothing is done, for what is to be decoded first. JoinError as for a batch.
+        """
+        out: Outgoing = []
+        taken = self.columns.take(sender, raw, is_sealed=is_sealed)
+        if taken == UNOPENED and len(self._open) < self.most_open:
+            self._open_tick(self.next_tick[sender], out)
+            taken = self.columns.take(sender, raw, is_sealed=is_sealed)
+        if taken > 0:
+            out += self.fill_up(sender)
+        return out if taken >= 0 else None
+
+    def fill_up(self, sender: str) -> Outgoing:
+        """The batch of `sender` that was taken last has filled columns: return what waited for them. JoinError as for a batch."""
+        out: Outgoing = []
+        tick = self.next_tick[sender] - 1
+        for number in self.columns.full:
+            out += self._begin_stream(tick, self._open[tick], self.populations[number])
+        return out
+
+    def _begin_stream(self, tick: int, state: _Tick, population: Population) -> Outgoing:
+        """A column is full: its stream begins here."""
+        section = self.columns.join(tick, population)
+        return self._arrive(tick, state, self.streams[population.number, self._chip], Arrived(section, True))
 
     def relay(self, neighbour: str, relay: Relay) -> Outgoing:
         """Take what came over a link; return the bundles and relays that waited for it. JoinError as for a batch."""
@@ -200,6 +221,7 @@ class Join:
 
     def _open_tick(self, tick: int, out: Outgoing) -> _Tick:
         state = self._open[tick] = _Tick(self)
+        self.columns.begin(tick)
         exchange = self.exchange
         if tick == self._first_tick and exchange is not None and exchange.dram and exchange.sends(exchange.dram_name):
             # Where a run begins, nobody has asked it for anything yet.
@@ -248,6 +270,7 @@ class Join:
         state.left -= 1
         if not state.left:
             del self._open[tick]
+            self.columns.end(tick)
             if self.exchange is not None and state.boxes is not None:
                 self.exchange.close(state.boxes)
 
@@ -336,7 +359,7 @@ class Join:
         dropped: Counter[str] = Counter()
         for stream in self.streams.values():
             population = self.populations[stream.population]
-            own = {} if stream.arrives_from else population.events
+            own = {} if stream.arrives_from else self.columns.events_of(population)
             for sender, events in own.items():
                 wanted = stream.wanted - any(sender in group.endpoints for group in population.groups)
                 taken[sender] += events * wanted

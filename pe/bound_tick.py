@@ -58,7 +58,7 @@ class Tick:
                 state[name] = function.address, record
             most_bytes += len(exchange.outbox) * msgpack_codec.MOST_TRANSFER_HEAD_BYTES + exchange.sent_bytes
         self.reply = np.zeros(most_bytes, np.uint8)
-        self._reply_at = int(self.reply.ctypes.data)
+        self.reply_at = int(self.reply.ctypes.data)
         self.address: int = tick_function.address
         self.block: int = self._state.ctypes.data
 
@@ -114,7 +114,7 @@ class Tick:
 
     def __call__(self, raw: bytes) -> bytes | int:
         """Answer the bytes of a bundle with those of a batch; a negative number of `pe/tick.py` where there is no answer."""
-        size: int = _on_bytes(tick_function)(self.block, raw, self._reply_at, len(raw))
+        size: int = on_bytes(tick_function)(self.block, raw, self.reply_at, len(raw))
         return self.reply[:size].tobytes() if size >= 0 else size
 
     def run(self, running: bool, until: int = _FOREVER) -> None:
@@ -152,7 +152,7 @@ class Tick:
 
 
 @cache
-def _on_bytes(function: Any) -> Any:
+def on_bytes(function: Any) -> Any:
     """Return a compiled call whose second argument is Python's bytes, which it reads where they lie."""
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)(function.address)
 

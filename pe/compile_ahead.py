@@ -1,6 +1,6 @@
 """Compile what the shards of a run need, before their processes ask for it all at once.
 
-Formats and neuron models compile what most runs use when they are loaded. The rest (integers, spikes, dense sections, ports
+Formats and neuron models declare what most runs use when they are loaded. The rest (integers, spikes, dense sections, ports
 that are added up) is compiled where it is first bound: a host that does so before it loads its PEs leaves it in the cache on
 disk for them.
 """
@@ -13,6 +13,7 @@ from importlib import import_module
 import numpy as np
 
 from models import formats, kernels
+from models.compute.compiling import compile_callbacks
 from models.compute.sums import adding
 from models.network import Array
 from models.nibbles import nibble_bytes
@@ -43,6 +44,7 @@ def compile_ahead(shards: Iterable[ShardSize], params: Mapping[int, Mapping[str,
             if key not in seen:
                 seen.add(key)
                 _compile_port(shard.format, port.shape, place.adds)
+    compile_callbacks()
 
 
 def _compile_step(shard: ShardSize, params: Mapping[str, float]) -> None:

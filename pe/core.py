@@ -75,12 +75,14 @@ class Pe:
             self.tick.run(self.state is State.RUNNING, self._save_at - 1)
         return out
 
-    def answer_bytes(self, raw: bytes) -> Outgoing | None:
-        """Return what goes out for the bytes of a message, if they are the bundle that is due; else None, and nothing is done."""
+    def answer_bytes(self, raw: bytes) -> bytes | None:
+        """Return the bytes of the batch that answers those of a bundle, if that is the one that is due; else None, and nothing is
+        done.
+        """
         if self.tick is None or self.state is not State.RUNNING:
             return None
         batch = self.tick(raw)
-        return [(self._to_router, batch)] if isinstance(batch, bytes) else None
+        return batch if isinstance(batch, bytes) else None
 
     def _handle(self, message: Message) -> Outgoing:
         try:

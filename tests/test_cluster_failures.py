@@ -6,12 +6,20 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
+import threading
 import time
+import weakref
+from multiprocessing import get_context
+from types import SimpleNamespace
 
 import pytest
 
+from host.cluster.cluster_config import parse_cluster
+from host.cluster.dask_client import DaskClient
 from host.errors import Exit
 from host.faults import Faults
+from host.processes.fork_server_link import own_children
 from tests.tools.processes import answer, children, gone
 from tests.tools.work import crowding
 from tests.tools.workers import ROOT, struck, workers
@@ -27,6 +35,31 @@ def cluster(tmp_path_factory):
         yield started
 
 
+def test_the_end_of_a_cluster_of_our_own_has_a_bound_whatever_dask_waits_for(tmp_path):
+    """Its workers are killed then, none is replaced, and nobody waits for it when this process ends."""
+    private_cluster, over = pytest.importorskip("host.cluster.private_cluster"), threading.Event()
+
+    class Slow:
+        workers, _instances = {0: SimpleNamespace(auto_restart=True)}, weakref.WeakSet()
+        abandon = private_cluster.PrivateCluster.abandon
+
+        def close(self, timeout):
+            over.wait(60)
+
+    client, worker = DaskClient("run", parse_cluster("local:2"), 1, tmp_path), get_context("fork").Process(target=over.wait)
+    client._client, client._cluster, client._others = Slow(), Slow(), own_children()
+    Slow._instances.add(client._cluster)
+    worker.start()
+    began = time.monotonic()
+    client.close()
+    assert time.monotonic() - began < 2 * 2.0 * crowding()  # one bound for both, which wait side by side
+    over.set()
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGKILL
+    assert (client._cluster.workers[0].auto_restart, [*Slow._instances]) == (False, [])
+
+
+@pytest.mark.slow
 def test_a_process_and_an_agent_that_die_are_named_and_replaced_with_the_same_answer(run, cluster, reference):
     victims = ["PE(1,1,0)@1", "agent"]
 

@@ -98,10 +98,11 @@ def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, cl
 
 
 def worker_processes() -> dict[str, psutil.Process]:
-    """Return a worker of this program's own cluster, and its agent, by kind."""
+    """Return a worker of this program's own cluster, its agent, and the fork server of that one, by kind."""
     everyone = psutil.Process().children(recursive=True)
     agent = [process for process in everyone if "host.cluster.agent" in process.cmdline()][-1]
-    return {"agent": agent, "worker": next(process for process in everyone if process.pid == agent.ppid())}
+    worker = next(process for process in everyone if process.pid == agent.ppid())
+    return {"agent": agent, "worker": worker, "fork server": agent.children()[0]}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -120,6 +121,24 @@ def test_a_worker_or_agent_that_dies_or_stands_still_under_restart_costs_no_answ
     assert outcome.report["machines"]["restarts"] == [
         {key: restart[key] for key in ("problem", "tick", "position") if key in restart}
     ]
+    assert gone(children, within_s=15)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_fork_server_of_an_agent_that_dies_is_named_and_no_pe(run, reference, restart):
+    outcome, _ = struck(
+        run, lambda: worker_processes()["fork server"].kill(), chips=2, cluster="local:2", tokens=24, faults=SLOW, restart=restart
+    )
+    line = (
+        r"the fork server of worker \d on \S+ \(\S+\) died \(SIGKILL\), and every process there with it, while RUNNING, at tick \d+"
+    )
+    if restart:
+        assert answer(outcome) == reference
+        (one,) = outcome.report["recovery"]["restarts"]
+        assert re.fullmatch(line, one["problem"]), one
+    else:
+        assert outcome.code is Exit.DIED
+        assert re.fullmatch(line + "; with --restart a run goes on", outcome.problem), outcome.problem
     assert gone(children, within_s=15)
 
 

@@ -322,9 +322,25 @@ def test_whoever_ends_with_the_fork_server_is_not_blamed(code):
     group = ProcessGroup()
     group._children["host"] = SimpleNamespace(exit_code=lambda within_s: code)
     group.fork_server_end = lambda within_s=0.0: "SIGKILL"
-    assert group.describe_end("host") == ""
+    assert group.end_of("host") == ("the fork server", "SIGKILL")
     group.fork_server_end = lambda within_s=0.0: ""
-    assert group.describe_end("host") != ""
+    who, how = group.end_of("host")
+    assert (who, bool(how)) == ("host", True)
+
+
+def test_the_tracker_of_shared_memory_cleans_up_after_a_killed_process_without_a_word():
+    text = """
+        import multiprocessing, os, signal
+        from host.processes.fork_server_link import start_tracker
+        start_tracker()
+        lock = multiprocessing.get_context("spawn").Lock()
+        print("PYTHONWARNINGS" in os.environ, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(text)]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    ended = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGKILL, "False\n", "")
 
 
 def test_no_other_fork_server_takes_the_place_of_one_on_its_way_out():

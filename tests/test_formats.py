@@ -547,7 +547,7 @@ import json, os, sys
 from dataclasses import replace
 import numpy as np
 from models import formats
-from models.compute.compiling import _at_once, _dispatchers
+from models.compute.compiling import _callbacks, _dispatchers
 from models.network import Field, SparseRows
 from models.shard import PortShape
 from pe.layout import PortSize, ShardSize
@@ -578,7 +578,7 @@ def drive(name, trace, **numeric):
         port.more()
 
 def compiled():
-    return {"functions": len(_at_once)} | {d.py_func.__qualname__: len(d.signatures) for d in _dispatchers}
+    return {"functions": len(_callbacks)} | {d.py_func.__qualname__: len(d.signatures) for d in _dispatchers}
 
 def grown(warmed, driven):
     for name in warmed:

@@ -14,8 +14,12 @@ from host.cost.ledger_writer import save_ledger
 from host.cost.price import price_at, price_positions
 from host.cost.terms import terms_of
 from host.errors import HostError
+from host.mapping import even_phases
+from host.mapping.dealing import deal_group, fewest_pes
 from host.mapping.even_phases import deal_evenly
 from host.mapping.placement import place
+from host.mapping.request import Request, sram_size
+from host.mapping.sharding import all_fit
 from host.run.offline import record
 from host.workloads.lm.options import Options
 from host.workloads.lm.paper_gate import forms_of, gate_section, token_s, unrun
@@ -120,6 +124,42 @@ def test_phases_are_even_each_on_its_own():
     assert (sums.max(axis=1) / sums.mean(axis=1) < 1.02).all()
     uneven = deal_evenly(work, 8, even=True)
     assert {len(hand) for hand in uneven} == {33, 34}
+
+
+def test_an_exchange_is_the_best_of_all(monkeypatch):
+    """The first of equals, with the lightest PE, however many are compared at once."""
+    rng = np.random.default_rng(4)
+    loads = rng.integers(1, 9, (2, 31)).astype(float)
+    hands = [list(hand) for hand in np.array_split(rng.permutation(31), 5)]
+    sums = np.stack([loads[:, hand].sum(axis=1) for hand in hands])
+    worst = int(np.argmax(sums.max(axis=1)))
+    least, best = sums[worst].max(), None
+    for other in np.argsort(sums.max(axis=1), kind="stable"):
+        for given, got in np.ndindex(len(hands[worst]), len(hands[other]) * (other != worst)):
+            moved = loads[:, hands[other][got]] - loads[:, hands[worst][given]]
+            height = max((sums[worst] + moved).max(), (sums[other] - moved).max())
+            if height < least:
+                least, best = height, (given, int(other), got)
+    assert best is not None
+    for at_once in (1, 100, 10_000):
+        monkeypatch.setattr(even_phases, "_AT_ONCE", at_once)
+        assert even_phases._best_exchange(loads, hands, sums, worst) == best
+
+
+@pytest.mark.parametrize("form", ["csr", "packed"])
+def test_the_fewest_pes_of_layers_beside_each_other_are_found_by_few_exchanges(monkeypatch, form):
+    """Deals that are exchanged take a hundred times as long as first ones: two or three are looked at."""
+    exchanged, exchange = [], even_phases._exchange
+    monkeypatch.setattr(even_phases, "_exchange", lambda loads, hands: (exchanged.append(len(hands)), exchange(loads, hands)))
+    net = network((50,))
+    chip = replace(CHIP, sram_bytes=8192, bank_bytes=2048, program_bytes=512, debug_bytes=128)
+    request = Request(format=form, lanes=1, size=sram_size(chip), available=148)
+    for group in net.groups:
+        exchanged.clear()
+        fewest = fewest_pes(net, request, group, even=True)
+        assert 1 <= len(exchanged) <= 3
+        assert all_fit(net, request, deal_group(net, group, fewest, even=True))
+        assert not all_fit(net, request, deal_group(net, group, fewest - 1, even=True))
 
 
 BESIDE = {

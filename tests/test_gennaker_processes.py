@@ -1,6 +1,7 @@
 """The Python face on real processes: the same bits, failures named, and nothing left behind, however it ends."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,17 +114,21 @@ def test_a_run_in_a_thread(plan):
 # --- failures ---
 
 
-def test_a_pe_that_dies_is_named_and_the_session_is_over(plan):
+@pytest.mark.parametrize("victim", ["PE", "fork server"])
+def test_who_dies_is_named_and_the_session_is_over(plan, victim):
     x = numbers(3, FEATURES)
     chip = plan.session()
     chip.step(x[0])
-    victim = next(p for p in children() if p.name().startswith("PE("))
-    name = victim.name()
-    victim.kill()
-    with pytest.raises(gk.RunError, match=r"PE\(.*\)@0 died \(SIGKILL\) while RUNNING, at tick \d+") as caught:
+    process = next(p for p in children() if p.name().startswith("PE("))
+    line = rf"{re.escape(process.name())} died \(SIGKILL\) while RUNNING, at tick \d+"
+    if victim == "fork server":  # which takes all with it
+        process = process.parent()
+        line = r"the fork server died \(SIGKILL\), and every process here with it, while RUNNING, at tick \d+"
+    process.kill()
+    with pytest.raises(gk.RunError) as caught:
         for _ in range(50):
             chip.step(x[1])
-    assert str(caught.value).startswith(name[:9])
+    assert re.fullmatch(line, str(caught.value)), caught.value
     assert caught.value.code == 4
     assert nothing_is_left()
     with pytest.raises(gk.Error, match=r"session: is over .*died"):

@@ -23,8 +23,8 @@ from host.launch.launcher import Launcher
 from host.processes import fork_server_link
 from host.processes.fork_environment import is_hang_up
 from host.processes.kernel_view import StandstillClock, exit_code_of, is_at_work, is_stopped
+from host.processes.process_group import End
 from host.workloads.lm.options import Options as LmOptions
-from tests.tools.grids import some
 from tests.tools.nemesis.checker import judge
 from tests.tools.nemesis.stage import Evidence, Stage, play
 from tests.tools.nemesis.trial import SETUPS, SIGNALS, Trial, draw, moments_of
@@ -122,11 +122,9 @@ def quiet(stage):
 
 @pytest.mark.parametrize(
     ("victim", "number", "moment"),
-    some(
-        [("fork server", "SIGSTOP", "starting PE"), ("router", "SIGKILL", "loading"), ("host", "SIGKILL", "report")],
-        lambda trial: trial[0] == "router",
-    ),
+    [("fork server", "SIGSTOP", "starting PE"), ("router", "SIGKILL", "loading"), ("host", "SIGKILL", "report")],
 )
+@pytest.mark.slow
 def test_a_signal_ends_a_run_as_it_should(stage, quiet, victim, number, moment):
     assert quiet.code == 0, quiet.complained
     trial = replace(TRIAL, victim=victim, signal=number, moment=moment)
@@ -176,7 +174,7 @@ def test_what_has_come_to_its_end_is_whole_whoever_dies_then():
     launcher._host = SimpleNamespace(read=lambda _: [record], send=lambda *_, **__: None, heard_at=0.0)
     launcher._processes.is_alive = lambda _: True
     launcher._dead_processes = lambda: ["router@0"]
-    launcher._processes.describe_end, launcher._processes.has_left = lambda name: "SIGKILL", lambda name: False
+    launcher._processes.end_of, launcher._processes.has_left = lambda name: End(name, "SIGKILL"), lambda name: False
     outcome = launcher._on_death(["router@0"])
     assert (outcome.code, outcome.problem, outcome.report["partial"]) == (Exit.OK, None, False)
 

@@ -75,6 +75,14 @@ def test_tiles_workers_and_chips_do_not_show(zoo, events, chosen):
     assert launched(zoo, **chosen)["events"] == events
 
 
+def test_parts_of_a_product_of_two_tensors_have_workers_of_their_own(tmp_path):
+    zoo = Zoo(5)
+    zoo.batch_matmul(zoo.input((2, 9, 70)), zoo.input((2, 70, 20)))  # 12 tiles of 4 parts
+    report = launched(stored(zoo, tmp_path, 1), batch=1, pes=41, tiles="smallest", reduce="mesh")
+    assert report["result"]["layers"][0]["pes"] == 36
+    assert report["modelled"]["work"]["partials"] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_other_shapes_are_as_the_reference_has_them(tmp_path, seed):

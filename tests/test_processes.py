@@ -201,6 +201,19 @@ def test_the_cache_of_compiled_code_says_when_it_is_whole_and_a_users_own_does_t
         assert [*folder.rglob("whole-*")]
 
 
+@pytest.mark.timeout(120)
+def test_for_a_run_that_is_refused_nothing_is_compiled(folder, tmp_path):
+    """On a fresh machine wrong input is said in the time that it takes to read it."""
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    command = [sys.executable, "launch.py", "lm", str(folder / "tiny.safetensors"), "--pes", "1000", "--out", str(tmp_path / "out")]
+    told = subprocess.run([*command, "--text", str(folder / "text.txt")], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert told.returncode == Exit.DOES_NOT_FIT, told
+    assert re.fullmatch(r"gennaker: --pes 1000: .*\n", told.stderr), told.stderr
+    assert len([*(tmp_path / "cache").rglob("*.nbc")]) <= 1  # what is called as a neuron model is loaded
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_what_the_first_run_compiles_is_not_in_the_memory_of_its_pes(folder, tmp_path):

@@ -126,6 +126,7 @@ def test_a_wikitext_folder_is_trained_on_as_the_authors_do_and_runs_on_the_chip(
     assert train("conform", "run/model.safetensors").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_printed_equation_4_is_trained_and_runs_on_the_chip(train, wiki, tmp_path, capfd):
     """With the reset gate inside the product: the emulated chip gets the trainer's own perplexity, verified."""
     done = train("lm", "--data", wiki, "--out", "run", *TINY, "--gate", "inside", "--zoneout", 0.1, "--prune-every", 1)

@@ -169,8 +169,10 @@ class Agent:
     def _report_dead(self) -> None:
         for name in self._processes.ended():
             if name not in self._reported_dead and not self._ends:
-                self._reported_dead.add(name)
-                _send("died", name=name, how=self._processes.describe_end(name, 0.5))
+                end = self._processes.end_of(name)
+                if end.who not in self._reported_dead:
+                    _send("died", name=end.who, how=end.how)
+                self._reported_dead |= {name, end.who}
 
     def _report_usage(self) -> None:
         now = time.monotonic()

@@ -19,6 +19,7 @@ from host.errors import Exit, HostError
 from host.mapping.chip_blocks import deal_chips
 from host.options import RunOptions
 from host.processes.backend import Backend, LaunchPlan
+from host.processes.process_group import FORK_SERVER
 from host.provenance import content_sha256
 from host.run.content_store import ContentStore
 from models.families import VARIABLE, user_folders
@@ -28,7 +29,7 @@ from noc.transport_tcp import REFUSALS, address_of, new_keys
 _START_S = 15.0  # for a worker to begin, once it has been sent what it needs
 _ROUTERS_S = 120.0  # for all routers to listen; kernels may have to be compiled first
 _SEND_BYTES_S = 5e6  # a slow network, for the time that content may take
-_LEAVE_S = 4.0
+_LEAVE_S, _KILL_S = 4.0, 1.5  # for agents to have ended; under workers of our own, which are killed, of a run that ends badly
 _MOST_WORDS_BYTES = 200  # of what Dask says of an error
 _NEW_WORKER_S = 10.0  # after a loss, for another worker to come
 
@@ -245,11 +246,18 @@ class DaskBackend(Backend):
                 machine.pe_uss_bytes = record["pe_uss_bytes"] or machine.pe_uss_bytes
             case "traffic":
                 machine.traffic[record["name"]] = {"bytes": record["bytes"], "refused": record["refused"]}
-            case "died" | "cut":
+            case "died":
+                name = f"{FORK_SERVER} of {machine.title}" if record["name"] == FORK_SERVER else record["name"]
+                self._records.append({**record, "name": name})
+            case "cut":
                 self._records.append(record)
             case "refused":
-                problem = f"{machine.title}: {record['text']}"
-                self._records.append({"kind": "failed", "problem": problem, "code": record["code"]})
+                problem, code = f"{machine.title}: {record['text']}", record["code"]
+                if code in (Exit.DIED, Exit.STALLED):  # its fork server: another agent can start there
+                    machine.state, self._deadline = "lost", None
+                    self._records.append({"kind": "gone", "problem": problem, "for_good": False, "code": code})
+                else:
+                    self._records.append({"kind": "failed", "problem": problem, "code": code})
             case "left" | "gone":
                 machine.has_left = True
                 if machine.state != "ended":
@@ -334,20 +342,20 @@ class DaskBackend(Backend):
     def reset(self) -> None:
         """End all routers and PEs, and wait for workers that can take over."""
         self._retired += [machine.report_entry() for machine in self._workers.values()]
-        self._end_agents(0.0)
+        self._end_agents(0.0, _LEAVE_S)
         self._workers, self._keys, self._deadline = {}, new_keys(), None
         self._client.records()
         self._records = []
         self._descriptions = {worker: about for worker, about in self._descriptions.items() if worker not in self._lost}
         self._wait_for_workers(self._options.chips, _NEW_WORKER_S if self._config.kind != "jobqueue" else self._config.wait_s)
 
-    def _end_agents(self, patience_s: float) -> None:
-        """End every agent, and wait until each has reported that or is lost."""
+    def _end_agents(self, patience_s: float, within_s: float) -> None:
+        """End every agent, and wait up to `within_s` until each has reported that or is lost."""
         for machine in self._workers.values():
             if machine.state != "lost":
                 machine.state = "ended"
         self._command_all({"kind": "end", "patience_s": patience_s})
-        deadline = time.monotonic() + patience_s + _LEAVE_S
+        deadline = time.monotonic() + within_s
         asked = [machine for machine in self._workers.values() if machine.is_asked]
         while time.monotonic() < deadline and not all(m.has_left or m.state == "lost" for m in asked):
             self.take_records()
@@ -358,6 +366,7 @@ class DaskBackend(Backend):
         """End every agent and close the connection."""
         try:
             if self._workers:
-                self._end_agents(patience_s)
+                is_killed = self._config.kind == "local" and not patience_s
+                self._end_agents(patience_s, _KILL_S if is_killed else patience_s + _LEAVE_S)
         finally:
             self._client.close()

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as Late
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,7 @@ CONNECT_S = 6.0
 ASK_S = 8.0
 ALIVE_EVERY_S = 2.0  # how often agents hear that the launcher lives
 GONE_S = 5.0  # a worker that says nothing for this long is lost
-_RELEASE_S = 4.0  # for connection and cluster to be closed, both together
-_LEAST_RELEASE_S = 0.5
+_RELEASE_S = 2.0  # for connection and cluster to be closed, side by side
 _GROUP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
@@ -239,18 +238,19 @@ class DaskClient:
                     future.cancel(force=True)
 
     def close(self) -> None:
-        """Leave the cluster, and end it where this client started it; within a time limit."""
+        """Leave the cluster, and end it where this client started it; after a time limit, workers of our own are killed."""
         self._closed.set()
         self.forget(list(self._futures))
+        getattr(self._cluster, "abandon", lambda: None)()
         for worker in own_children() - self._others:
             if is_stopped(worker.pid):
                 worker.kill()  # it would be waited for
-        deadline = time.monotonic() + _RELEASE_S
-        for name in ("_client", "_cluster"):
-            connection, left_s = getattr(self, name), max(deadline - time.monotonic(), _LEAST_RELEASE_S)
-            if connection is not None:
-                with contextlib.suppress(Exception):
-                    self._call_within(partial(connection.close, timeout=left_s), left_s)
+        closing = [
+            _begin(partial(connection.close, timeout=_RELEASE_S))
+            for connection in (self._client, self._cluster)
+            if connection is not None
+        ]
+        wait(closing, _RELEASE_S)
         for worker in own_children() - self._others:
             worker.kill()  # this process waits for each of them when it ends
         wake_tracker()

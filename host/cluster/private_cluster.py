@@ -52,3 +52,11 @@ class PrivateCluster(LocalCluster):
     async def _start(self) -> None:
         self.scheduler_spec["cls"] = PrivateScheduler
         await super()._start()  # type: ignore[no-untyped-call]
+
+    def abandon(self) -> None:
+        """Replace no worker that dies from now on, and have Dask close nothing when this process ends: it would wait ten seconds
+        for workers, which are this process's own children and can be killed.
+        """
+        for nanny in self.workers.values():
+            nanny.auto_restart = False
+        self._instances.discard(self)

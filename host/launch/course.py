@@ -15,11 +15,12 @@ from host.errors import Exit, HostError
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.obituary import Blame, blame_stopped, describe_death
 from host.launch.outcome import Outcome, judged
-from host.launch.restarts import FORK_SERVER, LAUNCHER, MACHINE, Restarts
+from host.launch.restarts import LAUNCHER, MACHINE, Restarts
 from host.launch.run_processes import RunProcesses
 from host.options import RunOptions
 from host.processes.backend import Backend
 from host.processes.kernel_view import StandstillClock
+from host.processes.process_group import FORK_SERVER
 from host.run.clock import Clock
 from noc.packet import HOST
 
@@ -217,7 +218,8 @@ class Course:
             elif kind == "died":
                 self._failures.died[record["name"]] = record["how"]
             elif kind == "gone":
-                self._failures.note_lost_machine(record["problem"], record["for_good"])
+                code = Exit(record.get("code", Exit.DIED))
+                self._failures.note_lost_machine(record["problem"], for_good=record["for_good"], code=code)
             elif kind == "cut":
                 self._failures.note_cut(self._backend.describe_cut(record))
             elif kind == "failed":
@@ -283,6 +285,8 @@ class Course:
             self._restarts.note_running()
         elif kind == "refused":
             self._expected_to_leave = True
+            if record.get("is_cold"):
+                self._processes.note_cold_fork_server()
             return Outcome(Exit(record["code"]), problem=record["text"])
         elif kind == "mapped":
             is_first, self._plan, self._is_prepared = not self._plan, record, True

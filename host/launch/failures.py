@@ -12,14 +12,14 @@ class Failures:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self.died: dict[str, str] = {}  # how each process ended that an agent reported
-        self._lost_machines: list[str] = []  # an error line each
+        self._lost_machines: list[tuple[str, Exit]] = []  # an error line and its code each
         self._no_machine_left = False
         self._cut = ""
         self._cut_at = 0.0
 
-    def note_lost_machine(self, problem: str, for_good: bool) -> None:
+    def note_lost_machine(self, problem: str, *, for_good: bool, code: Exit = Exit.DIED) -> None:
         """Note a machine that is lost; `for_good` where no other can take over."""
-        self._lost_machines.append(problem)
+        self._lost_machines.append((problem, code))
         self._no_machine_left |= for_good
 
     def note_cut(self, problem: str) -> None:
@@ -30,8 +30,8 @@ class Failures:
     def verdict(self, at_once: bool = False) -> tuple[str, Exit] | None:
         """Return the error line and exit code that end the run, or None. Unless `at_once`, a cut waits for a lost machine."""
         if self._lost_machines:
-            more = f"; {len(self._lost_machines) - 1} more are lost" if self._lost_machines[1:] else ""
-            return self._lost_machines[0] + more, Exit.DIED
+            (problem, code), *others = self._lost_machines
+            return problem + (f"; {len(others)} more are lost" if others else ""), code
         if self._cut and (at_once or self._clock.now() - self._cut_at > MACHINE_LOSS_S):
             return self._cut, Exit.STALLED
         return None

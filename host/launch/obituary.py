@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from host.launch.restarts import FORK_SERVER
 from host.processes.fork_environment import LACKS, NO_ROUTER
-from host.processes.process_group import ProcessGroup
+from host.processes.process_group import FORK_SERVER, End, ProcessGroup
 from host.run.clock import Clock
 from noc.packet import HOST, chip_of, router_name
 
@@ -25,30 +24,47 @@ def describe_death(
     dead: Callable[[], Sequence[str]], reported: Mapping[str, str], processes: ProcessGroup, status: Mapping[str, Any], *,
     tick: int, within_s: float, clock: Clock,
 ) -> Blame:  # fmt: skip
-    """Return whom to blame of processes that have died, and the line: which, how, in what state and at which tick.
+    """Return whom to blame of processes that have died, and the line: which, how, in what state and at which tick; `dead`,
+    `reported` and `within_s` as of `cause_of_death`.
+    """
+    end, more = cause_of_death(dead, reported, processes, within_s=within_s, clock=clock)
+    phase = status.get("phase", "starting")
+    state = "RUNNING" if phase == "running" else status.get("states", {}).get(end.who, phase.upper())
+    return Blame(end.who, death_line(end, f"while {state}, at tick {tick}") + (f"; {more} more died" if more else ""))
+
+
+def death_line(end: End, when: str) -> str:
+    """Return the line on a death."""
+    if not end.who.startswith(FORK_SERVER):
+        return f"{end.who} died ({end.how}) {when}"
+    where = "here" if end.who == FORK_SERVER else "there"
+    return f"{end.who} died ({end.how}), and every process {where} with it, {when}"
+
+
+def cause_of_death(
+    dead: Callable[[], Sequence[str]], reported: Mapping[str, str], processes: ProcessGroup, *, within_s: float, clock: Clock
+) -> tuple[End, int]:
+    """Return whose death explains those of others, and how many of them have died on their own.
 
     `dead`: who has died by now. `reported`: how, of those on other machines. A PE whose router is gone follows that one, which
     may be noticed up to `within_s` later; whatever the fork server has made follows that.
     """
+
+    def end_of(name: str) -> End:
+        return End(name, reported[name]) if name in reported else processes.end_of(name)
+
     ended = dead()
     # Who has left in order follows a death that was told to him before it was seen here.
     names = [name for name in ended if name in reported or not processes.has_left(name)] or ended
-    name = next((n for n in names if not _is_host_or_router(n)), names[0])
-    how = reported.get(name) or processes.describe_end(name)
-    if how == LACKS[NO_ROUTER]:
+    of_fork_servers = [n for n in names if n.startswith(FORK_SERVER)]
+    end = end_of(next((n for n in (*of_fork_servers, *names) if not _is_host_or_router(n)), names[0]))
+    if end.how == LACKS[NO_ROUTER]:
         deadline = clock.now() + within_s
         while not (routers := [n for n in dead() if n != HOST and _is_host_or_router(n)]) and clock.now() < deadline:
             clock.sleep(_LOOK_S)
         if routers:
-            name, how = routers[0], reported.get(routers[0]) or processes.describe_end(routers[0])
-    phase = status.get("phase", "starting")
-    if not how:
-        end = processes.fork_server_end()
-        where = f"while {phase.upper()}, at tick {tick}"
-        return Blame(FORK_SERVER, f"{FORK_SERVER} died ({end}), and every process here with it, {where}")
-    state = "RUNNING" if phase == "running" else status.get("states", {}).get(name, phase.upper())
-    more = f"; {len(names) - 1} more died" if len(names) > 1 else ""
-    return Blame(name, f"{name} died ({how}) while {state}, at tick {tick}{more}")
+            end = end_of(routers[0])
+    return end, 0 if end.who.startswith(FORK_SERVER) else len(names) - 1
 
 
 def blame_stopped(problem: str, processes: ProcessGroup) -> Blame:

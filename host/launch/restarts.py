@@ -7,7 +7,6 @@ from typing import Any
 from host.run.clock import SYSTEM_CLOCK, Clock
 
 MOST_RESTARTS = 3  # of the same part
-FORK_SERVER = "the fork server"
 LAUNCHER = "the launcher"
 MACHINE = "a machine"  # whichever: who is lost does not come back
 

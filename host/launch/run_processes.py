@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -82,7 +83,8 @@ class RunProcesses:
                 shutil.rmtree(self.backend.content_folder, ignore_errors=True)
 
     def _start_fork_server(self) -> None:
-        self.group.start_fork_server(f"host.workloads.{self._options.workload}.prepare", needed_members(self._options))
+        options = json.dumps(self._options.resolved())
+        self.group.start_fork_server(f"host.workloads.{self._options.workload}.prepare", needed_members(self._options), options)
 
     def _start_host(self, *, resume: bool) -> None:
         self.host.start(self._options.resolved(), self._folder, self.backend.content_folder, resume=resume)

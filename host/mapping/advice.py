@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from host.errors import HostError
@@ -75,14 +75,19 @@ def _fits(network: Network, request: Request, mapping: str) -> bool:
 def _more_pes(network: Network, request: Request, mapping: str, error: ShareTooLargeError) -> str:
     """Return the smallest number of PEs that would do."""
     group, even = network.group_of(error.share[0].population), strategies.named(mapping).EVEN
-    of_group, total = fewest_pes(network, request, group, even=even), fewest_pes_in_all(network, request, even=even)
+    need = {one: fewest_pes(network, request, one, even=even) for one in network.groups}
+    total = _in_all(network, need, even=even)
     available = f", {request.available} are there" if total > request.available else ""
-    return f"use --pes {total} or more ({of_group} for {name_of(group)}){available}"
+    return f"use --pes {total} or more ({need[group]} for {name_of(group)}){available}"
 
 
 def fewest_pes_in_all(network: Network, request: Request, *, even: bool) -> int:
     """Return the smallest number of PEs that holds a network, where layers are dealt `even` or not; HostError where none does."""
-    need = {one: fewest_pes(network, request, one, even=even) for one in network.groups}
+    return _in_all(network, {one: fewest_pes(network, request, one, even=even) for one in network.groups}, even=even)
+
+
+def _in_all(network: Network, need: Mapping[tuple[int, ...], int], *, even: bool) -> int:
+    """Return the smallest number of PEs of which each group of layers gets what it needs."""
     total = sum(need.values())
     if even:  # every layer gets as many as the others, whatever it needs; the more in all, the more for each
 

@@ -26,8 +26,11 @@ from models.network import I64, U32, Network, Projection
 from pe.sram import SramOverflow
 
 
-def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool, runs: bool = False) -> Deal:
-    """Deal a group of layers to `pes` PEs, unit i of each to the same one; `even` and `runs` as of `deal_layer`.
+def deal_group(
+    network: Network, group: tuple[int, ...], pes: int, even: bool, *, runs: bool = False, exchanges: bool = True
+) -> Deal:
+    """Deal a group of layers to `pes` PEs, unit i of each to the same one; `even` and `runs` as of `deal_layer`, `exchanges` as of
+    `deal_evenly`.
 
     Each phase of a position is even on its own: what a layer computes from what was there before its group began, and what it
     computes from what others of the group send.
@@ -40,7 +43,7 @@ def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool, r
         others = [p for p in network.populations[layer].projections if p.delay or p.source not in group]
         phases += [_weights_of_units(network, layer, projections) for projections in (others, of_group) if projections]
     work = np.stack(phases)
-    hands = deal_evenly(work.reshape(len(work), -1, together).sum(axis=2), pes, even)
+    hands = deal_evenly(work.reshape(len(work), -1, together).sum(axis=2), pes, even, exchanges=exchanges)
     return [tuple(UnitSet(layer, _units_of(hand, together)) for layer in group) for hand in hands]
 
 
@@ -158,8 +161,9 @@ def fewest_pes(network: Network, request: Request, group: tuple[int, ...], *, ev
     except SramOverflow as error:
         raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
 
-    def enough(pes: int) -> bool:
-        return all_fit(network, request, deal_group(network, group, pes, even, formats.wants_runs(request.format)))
+    def enough(pes: int, *, exchanges: bool = False) -> bool:
+        runs = formats.wants_runs(request.format)
+        return all_fit(network, request, deal_group(network, group, pes, even, runs=runs, exchanges=exchanges))
 
     values_bytes = sum(p.weights.values.nbytes for layer in group for p in network.populations[layer].projections)
     low = min(values_bytes // request.size.data_bytes, units - 1)  # in any format the values alone need more than this
@@ -170,4 +174,9 @@ def fewest_pes(network: Network, request: Request, group: tuple[int, ...], *, ev
     while high - low > 1:  # more PEs never hold less
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    if len(group) == 1:  # which is dealt once
+        return high
+    # What exchanges change is little, but may be what decides.
+    if enough(high, exchanges=True):
+        return next((pes for pes in range(high, 1, -1) if not enough(pes - 1, exchanges=True)), 1)
+    return next((pes for pes in range(high + 1, units) if enough(pes, exchanges=True)), units)

@@ -11,16 +11,18 @@ import numpy as np
 from models.network import F64, I64, Array
 
 _EXCHANGES = 4_000  # at most: a layer of the paper's takes some hundreds
+_AT_ONCE = 1 << 17  # exchanges that are compared at once: their numbers stay in a cache
 
 
-def deal_evenly(work: I64, pes: int, even: bool) -> list[list[int]]:
+def deal_evenly(work: I64, pes: int, even: bool, *, exchanges: bool = True) -> list[list[int]]:
     """Return the units of each of so many PEs, ascending; `work` (phases, units) is what each unit adds to each phase.
 
-    `even`: no PE takes more than one unit more than another.
+    `even`: no PE takes more than one unit more than another. Without `exchanges` it is a first deal, in a fraction of the time.
     """
     loads = work / np.maximum(work.sum(axis=1, keepdims=True), 1)
     hands = _dealt(loads, pes, even)
-    _exchange(loads, hands)
+    if exchanges:
+        _exchange(loads, hands)
     return [sorted(hand) for hand in hands]
 
 
@@ -57,18 +59,26 @@ def _exchange(loads: F64, hands: list[list[int]]) -> None:
 
 
 def _best_exchange(loads: F64, hands: list[list[int]], sums: F64, worst: int) -> tuple[int, int, int] | None:
-    """Return which of its units PE `worst` should give, to whom, and for which of theirs; None where no exchange is a gain."""
+    """Return which of its units PE `worst` should give, to whom, and for which of theirs; None where no exchange is a gain.
+
+    Of equals the first one, by the height of the other PE.
+    """
     own = loads[:, hands[worst]]  # (phases, units of it)
     best, exchange = float(sums[worst].max()) * (1 - 1e-9), None
-    for other in np.argsort(sums.max(axis=1), kind="stable").tolist():
-        if other == worst:
-            continue
-        moved = loads[:, hands[other]][:, None, :] - own[:, :, None]  # (phases, given, got)
-        heights: Array = np.maximum(
-            (sums[worst][:, None, None] + moved).max(axis=0), (sums[other][:, None, None] - moved).max(axis=0)
-        )
+    others = [other for other in np.argsort(sums.max(axis=1), kind="stable").tolist() if other != worst]
+    most = max((len(hands[other]) for other in others), default=0)
+    at_once = max(_AT_ONCE // max(own.shape[1] * most, 1), 1)
+    for first in range(0, len(others), at_once):
+        some = others[first : first + at_once]
+        theirs = np.full((len(loads), len(some), most), np.inf)  # (phases, other, units of it); where it has none, none is low
+        for place, other in enumerate(some):
+            theirs[:, place, : len(hands[other])] = loads[:, hands[other]]
+        moved = theirs[:, :, None, :] - own[:, None, :, None]  # (phases, other, given, got)
+        after = sums[worst][:, None, None, None] + moved, sums[some].T[:, :, None, None] - moved
+        heights: Array = np.maximum(*(one.max(axis=0) for one in after))
         at = int(np.argmin(heights))
         if heights.flat[at] < best:
             best = float(heights.flat[at])
-            exchange = (at // heights.shape[1], other, at % heights.shape[1])
+            place, given, got = (int(index) for index in np.unravel_index(at, heights.shape))
+            exchange = given, some[place], got
     return exchange

@@ -24,7 +24,7 @@ from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
 from noc.serve import IDLE_S, post, serve
-from noc.transport import FramedTransport, Transport, TransportError, Unreachable
+from noc.transport import FramedTransport, Transport, TransportError, Unreachable, connect
 from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
@@ -33,13 +33,13 @@ _ROUTER_IDLE_S = 0.5  # without any message, before a router asks for what may h
 _BAD_IDLE_S = 0.01  # where links lose on purpose
 _COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
 _compile_s = 0.0  # what the fork server took to compile kernels
-_refusal = ""  # why nothing can run: kernels could not be compiled
+_refusal: dict[str, Any] = {}  # why nothing can run: the input is wrong, or kernels could not be compiled
 
 
-def refuse(problem: str) -> None:
+def refuse(problem: str, code: int = int(Exit.USAGE)) -> None:
     """Note in the fork server that its children cannot run, and why."""
     global _refusal  # noqa: PLW0603 - set once, before the first fork
-    _refusal = problem
+    _refusal = {"text": problem, "code": code}
 
 
 def load(compile_s: float) -> None:
@@ -86,8 +86,7 @@ def run_pe(
     gc.disable()
     # Shards come in large messages that are used once: their memory goes back to the system when it is freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-    way = transport_named(scheme)
-    transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, peer=router, identity=identity)
+    transport = connect(transport_named(scheme), name, address, queue, peer=router, identity=identity)
     from pe.core import Pe
     from pe.link import PeLink
 
@@ -127,7 +126,7 @@ def run_router(
     links = Wiring(*wiring)
     if _refusal:  # at home the host says it
         if remote:
-            remote[0].send_bytes(pack_status({"kind": "refused", "text": _refusal, "code": int(Exit.USAGE)}))
+            remote[0].send_bytes(pack_status({"kind": "refused", **_refusal}))
             time.sleep(_COMPLAINT_READ_S)
         return
     calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
@@ -138,11 +137,12 @@ def run_router(
     from noc.bad_links import BadTransport, LinkFaults
     from noc.router import ChipRouter
     from noc.router_links import RouterLinks
+    from pe.compiled_columns import CompiledColumns
 
     def delay(sender: str) -> None:
         time.sleep(slow.get(sender, slow.get("", 0.0)))
 
-    router = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None)
+    router = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None, CompiledColumns)
     core = RouterLinks(router, links, lingers=bad is not None)
     if bad is not None:
         transport = BadTransport(transport, LinkFaults._make(bad), name)
@@ -186,7 +186,7 @@ def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_fol
     _prepare_process(HOST)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
         if _refusal:
-            pipe.send_bytes(pack_status({"kind": "refused", "text": _refusal, "code": int(Exit.USAGE)}))
+            pipe.send_bytes(pack_status({"kind": "refused", **_refusal, "is_cold": True}))
             return
         from host.run.host_process import drive
 

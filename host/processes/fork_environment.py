@@ -15,6 +15,7 @@ from types import TracebackType
 
 PRELOAD_VARIABLE = "GENNAKER_PRELOAD"  # names the module that the fork server imports for its children, beside what all of them run
 MEMBERS_VARIABLE = "GENNAKER_MEMBERS"  # the neuron models and weight formats that it loads for them, separated by commas
+OPTIONS_VARIABLE = "GENNAKER_OPTIONS"  # of the run, as JSON; what is refused needs nothing compiled
 
 NO_TASK, NO_MEMORY, NO_ROUTER = 71, 72, 73  # exit codes; what a system's limits, or another's death, do to a process is no bug
 LACKS = {

@@ -8,15 +8,17 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
 from host.processes import parent_death
-from host.processes.fork_environment import MEMBERS_VARIABLE, PRELOAD_VARIABLE, code_for_lack, is_hang_up
+from host.processes.fork_environment import MEMBERS_VARIABLE, OPTIONS_VARIABLE, PRELOAD_VARIABLE, code_for_lack, is_hang_up
 from models.network import ModelError
 
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -31,9 +33,11 @@ def main() -> None:
     from host.processes import child_main
 
     try:
-        compile_s = _load_kernels()  # 3. the slow part
+        refusal, compile_s = _load_kernels()  # 3. the slow part
     except ModelError as error:  # the host process says it, in place of a run
         return child_main.refuse(str(error))
+    if refusal:
+        return child_main.refuse(**refusal)
     child_main.load(compile_s)  # 4. what children run, beside kernels
     gc.collect()  # 5. last: nothing that is allocated later is shared cheaply
     _fill_heap_gaps()
@@ -63,35 +67,73 @@ def _leave_signals_to_the_launcher() -> None:
         parent_death.die_and_remove(int(launcher_pid), folder)
 
 
-def _load_kernels() -> float:
-    """Load what is compiled and will be needed; return the seconds that it took to compile, 0 where the cache had it all."""
+def _load_kernels() -> tuple[dict[str, Any], float]:
+    """Load what is compiled and will be needed. Return why the run is refused, in which case nothing is loaded, or {}; and the
+    seconds that it took to compile, 0 where the cache had it all.
+    """
     begin = time.perf_counter()
-    from models.compute.compiling import cache_is_complete, cache_is_writable, compiled_now
+    from models.compute.compiling import cache_is_complete, compiled_now
 
     is_cached = cache_is_complete(_need())
-    if not is_cached:
-        how_often = "once for this version of the code" if cache_is_writable() else "at each run: the cache cannot be written"
-        sys.stderr.write(f"compiling    kernels, {how_often}; this takes ten seconds to a minute\n")
-        sys.stderr.flush()
-    if not is_cached and cache_is_writable():
-        _compile_in_another_process()
+    if not is_cached and (refusal := _compile_in_another_process()):
+        return refusal, 0.0
     _warm()
-    return 0.0 if is_cached and not compiled_now() else time.perf_counter() - begin
+    return {}, 0.0 if is_cached and not compiled_now() else time.perf_counter() - begin
 
 
-def _compile_in_another_process() -> None:
-    """Compile in a process that ends: what the compiler leaves in memory would be in every process forked from here."""
-    from models.compute.compiling import mark_cache_complete
+def _compile_in_another_process() -> dict[str, Any]:
+    """Compile in a process that ends: what the compiler leaves in memory would be in every process forked from here. Return why the
+    run is refused, which is looked at first; {} where it is not.
+    """
+    from models.compute.compiling import cache_is_writable, mark_cache_complete
 
+    reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
         parent_death.die_with_fork_server()
         try:
-            _warm()
-            mark_cache_complete(_need())
-        finally:  # an error shows again, with its cause, when this process does it itself
+            if refusal := _refusal():
+                os.write(writing, json.dumps(refusal).encode())
+                os._exit(0)
+            how_often = "once for this version of the code" if cache_is_writable() else "at each run: the cache cannot be written"
+            sys.stderr.write(f"compiling    kernels ({_named()}), {how_often}; this takes ten seconds to a minute\n")
+            sys.stderr.flush()
+            if cache_is_writable():
+                _warm()
+                mark_cache_complete(_need())
+        finally:  # an error shows again, with its cause, when the fork server does it itself
             os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:  # noqa: PTH123 - a descriptor
+        said = pipe.read()
     os.waitpid(pid, 0)
+    return dict(json.loads(said)) if said else {}
+
+
+def _refusal() -> dict[str, Any]:
+    """Return why the run is refused, and its exit code; {} where it is not, as far as it is known."""
+    if not (options := os.environ.get(OPTIONS_VARIABLE)):
+        return {}
+    shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        from host.run.prepared import REFUSALS, code_of, prepared
+
+        try:
+            prepared(json.loads(options))
+        except REFUSALS as error:
+            return {"problem": str(error), "code": int(code_of(error))}
+    except Exception:  # a bug, or a lack of memory, which shows in the host
+        return {}
+    finally:
+        os.dup2(shown, 2)
+    return {}
+
+
+def _named() -> str:
+    """Return what is compiled of a run, in a few words."""
+    members = os.environ.get(MEMBERS_VARIABLE, "").split(",")
+    return ", ".join(["a PE's tick", *(name.rpartition(".")[2] for name in members if name.startswith("models."))])
 
 
 def _need() -> str:
@@ -117,6 +159,7 @@ def _warm() -> None:
 def _load_all() -> None:
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
     from models.compute import exponentials  # noqa: F401 - the reference's
+    from models.compute.compiling import compile_callbacks
 
     for module in filter(None, os.environ.get(MEMBERS_VARIABLE, "").split(",")):
         _load_member(module)
@@ -125,6 +168,7 @@ def _load_all() -> None:
 
         _load_module(preload)
         heads.warm_loaded()
+    compile_callbacks()
 
 
 def _load_member(module: str) -> None:

@@ -24,7 +24,13 @@ from typing import Any
 
 from host.errors import Exit, HostError
 from host.processes.child import Child
-from host.processes.fork_environment import MEMBERS_VARIABLE, PRELOAD_VARIABLE, fork_server_environment, hidden_main_module
+from host.processes.fork_environment import (
+    MEMBERS_VARIABLE,
+    OPTIONS_VARIABLE,
+    PRELOAD_VARIABLE,
+    fork_server_environment,
+    hidden_main_module,
+)
 from host.processes.kernel_view import StandstillClock, children_of, cpu_ticks_of, is_stopped
 from host.processes.parent_death import FOLDER_VARIABLE, LAUNCHER_VARIABLE
 
@@ -33,6 +39,7 @@ _DEATH_S = 0.5  # for a fork server that is on its way out to be gone
 _LOOK_S = 0.2  # how often a fork server that is waited for is looked at
 _IDLE_S = 120.0  # without any processor time, for a fork server that loads or compiles from a slow disk
 _KILLED_S = 3.0  # for the kernel to end what it was told to kill
+_MOST_OPTIONS = 1 << 16  # characters; a program is started with 128 KiB for a variable at most
 _LONGEST_FOLDER_BYTES = 107 - len("/pymp-12345678/listener-12345678")  # a socket's name has 107 bytes at most
 _REMEDIES = {  # of what a limit or a full disk does
     errno.EAGAIN: "raise ulimit -u, or the container's pids limit", errno.ENOMEM: "raise the limit on memory",
@@ -53,16 +60,20 @@ class ForkServerLink:
         self._context.set_forkserver_preload(["host.processes.fork_server"])
         self._pids: set[int] = set()
         self._standstill = ""  # how it stood still, once it was killed for that
+        self.is_cold = False  # it has loaded nothing, because the run was to be refused
 
-    def start(self, preload: str, members: Iterable[str]) -> None:
-        """Start the fork server, if there is none; HostError, one line, where the system does not let it."""
+    def start(self, preload: str, members: Iterable[str], options: str = "") -> None:
+        """Start the fork server, if there is none; HostError, one line, where the system does not let it. `options`: of the run, as
+        JSON, "" where nobody can refuse it any more.
+        """
         if sys.flags.ignore_environment:
             raise HostError("python -I or -E: other processes find the project by PYTHONPATH; run without")
         try:
             os.environ[PRELOAD_VARIABLE], os.environ[MEMBERS_VARIABLE] = preload, ",".join(members)
+            os.environ[OPTIONS_VARIABLE] = options if len(options) < _MOST_OPTIONS else ""
             os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
             os.environ[FOLDER_VARIABLE] = _socket_folder()
-            self._standstill = ""
+            self._standstill, self.is_cold = "", False
             if is_stopped(_pid()):  # another run of this process has left it so
                 self._kill()
             # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
@@ -109,9 +120,9 @@ class ForkServerLink:
             time.sleep(_DEATH_S / 50)
         return ""
 
-    def end_if_stopped(self) -> None:
-        """Kill the fork server where it is stopped: nothing is left behind, and who runs next in this process gets another."""
-        if is_stopped(_pid()):
+    def end_if_useless(self) -> None:
+        """Kill the fork server where it is stopped or cold: nothing is left, and who runs next in this process gets another."""
+        if self.is_cold or is_stopped(_pid()):
             self._kill()
 
     def failed_start(self, name: str, error: EOFError | OSError) -> HostError:
@@ -196,8 +207,19 @@ def make_folder(name: str) -> Path:
 
 
 def start_tracker() -> None:
-    """Start multiprocessing's resource tracker, for those who share memory: it lets signals through again, so first of all."""
-    multiprocessing.resource_tracker.ensure_running()
+    """Start multiprocessing's resource tracker, for those who share memory: it lets signals through again, so first of all.
+
+    It removes what a process leaves that is killed, which is what it is for, and says nothing of it.
+    """
+    name, filters = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
+    os.environ[name] = ",".join(filter(None, (filters, "ignore:resource_tracker")))
+    try:
+        multiprocessing.resource_tracker.ensure_running()
+    finally:
+        if filters is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = filters
 
 
 def wake_tracker() -> None:

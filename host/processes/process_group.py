@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from host.processes.child import UNKNOWN_CODE, Child
 from host.processes.control_groups import out_of_memory_kills
@@ -21,11 +21,19 @@ from host.processes.fork_server_link import ForkServerLink, make_folder
 from host.processes.kernel_view import is_at_work, is_stopped
 from host.processes.machine_state import cpu_s, uss_bytes
 
+FORK_SERVER = "the fork server"
 _MEASURED_PES = 24  # whose memory is looked at: a look takes more than a millisecond
 _LEAVE_S = 3.0  # for stopped processes to be gone
 _DEATH_S = 0.5  # for how a process ended to be known
 _FORK_SERVER_DEATH_S = 5.0  # for a fork server to be gone that has left its children; the kernel ends it in its own time
 _STALL_S = 30.0
+
+
+class End(NamedTuple):
+    """Who it was that ended, and how, in words."""
+
+    who: str
+    how: str
 
 
 class ProcessGroup:
@@ -44,13 +52,17 @@ class ProcessGroup:
         self._ended: set[str] = set()
         self._kills_before = out_of_memory_kills()
 
-    def start_fork_server(self, preload: str = "", members: Iterable[str] = ()) -> None:
+    def start_fork_server(self, preload: str = "", members: Iterable[str] = (), options: str = "") -> None:
         """Start the fork server, if there is none; it imports the module `preload`, and `members`, modules of neuron models and
-        weight formats, so that no child need do it.
+        weight formats, so that no child need do it. `options`: of the run, as JSON: one that will be refused has nothing compiled.
 
         HostError, one line, where the system does not let it.
         """
-        self._fork_server.start(preload, members)
+        self._fork_server.start(preload, members, options)
+
+    def note_cold_fork_server(self) -> None:
+        """Note that the fork server has loaded nothing, and is of no use to a later run."""
+        self._fork_server.is_cold = True
 
     def may_stand_still(self, stall_s: float) -> None:
         """Set how long the fork server may stand still while it is waited for."""
@@ -131,15 +143,17 @@ class ProcessGroup:
         """Return the names of processes that are stopped now."""
         return [name for name in self._children if self.is_stopped(name)]
 
-    def describe_end(self, name: str, within_s: float = _DEATH_S) -> str:
-        """Return how a process ended: its signal, with what that hints at, or its exit code; "" where its fork server died."""
+    def end_of(self, name: str, within_s: float = _DEATH_S) -> End:
+        """Return whose end a process's was, its own or that of the fork server, which takes all with it; and how that one ended: by
+        a signal, with what that hints at, or with an exit code.
+        """
         code = self._children[name].exit_code(within_s)
         # Killed with the fork server, or just before it: the kernel ends that one within microseconds of its children.
         # A child that waits for its start ends in order where that one's end of the pipe is gone.
         limits_s = {UNKNOWN_CODE: _FORK_SERVER_DEATH_S, -signal.SIGKILL: _DEATH_S / 10, 0: _DEATH_S}
-        if code in limits_s and self.fork_server_end(limits_s[code]):
-            return ""
-        return self._describe_code(code)
+        if code in limits_s and (how := self.fork_server_end(limits_s[code])):
+            return End(FORK_SERVER, how)
+        return End(name, self._describe_code(code))
 
     def has_left(self, name: str) -> bool:
         """Return whether a process has ended by itself, in order."""
@@ -184,7 +198,7 @@ class ProcessGroup:
         for child in self._children.values():
             child.kill()  # also ends one that is stopped
         _wait_for_end(self._children.values(), _LEAVE_S)
-        self._fork_server.end_if_stopped()
+        self._fork_server.end_if_useless()
         self._selector.close()
         for pipe in self._pipes:
             pipe.close()

@@ -15,7 +15,7 @@ from typing import Any
 
 from host.cost.ledger import RunLedger
 from host.cost.ledger_writer import FILE as LEDGER_FILE
-from host.errors import Exit, HostError
+from host.errors import Exit
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.options import transport_named
@@ -25,6 +25,7 @@ from host.run.journal import Journal, journal_for
 from host.run.launch_plan import layout_of
 from host.run.live_price import LivePrice
 from host.run.pipe import Pipe, send_record
+from host.run.prepared import REFUSALS, code_of, prepared
 from host.run.recorder import Recorder
 from host.run.recovery import goes_on
 from host.run.report import build_report
@@ -34,21 +35,17 @@ from host.run.snapshot import ActivitySnapshot
 from host.run.stalls import describe_stall
 from host.run.verify import Witness
 from host.workloads.contract import Job
-from host.workloads.registry import prepare, restore_options
-from models.network import ModelError
-from models.text.tokeniser import TextError
-from noc.chip import ChipError
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Outgoing
 from noc.serve import post
-from noc.transport import Transport
+from noc.transport import Transport, connect
 from noc.wire import WireError, decode, unpack_status
 from pe.compile_ahead import compile_ahead
+from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
 from pe.link import PeLink
 
 STATUS_EVERY_S = 0.1
-MOST_CHIPS = 48  # a board: with more, names and processes are beyond one machine
 ASK_AFTER_S = 1.0  # a tick that takes longer is asked after, and shown as stalled
 ANSWER_WITHIN_S = 0.5  # for a router to say what it lacks, before a run that stands still is ended
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
@@ -66,10 +63,7 @@ def drive(
     """
     began = time.perf_counter()
     try:
-        job = prepare(restore_options(options))
-        chips = len(job.placement.machine.live)
-        if chips > MOST_CHIPS:
-            raise HostError(f"--chips {chips}: at most {MOST_CHIPS} run; price more with `fit` and `scale`")
+        job = prepared(options)
         witness = (job.witness or Witness(job.placement)) if job.options.verify else None
         saved = save_for(job, Path(folder) if folder else None)
         run = Run(
@@ -78,10 +72,8 @@ def drive(
             saved=saved, recorder=Recorder(job.placement, Path(folder) if folder else None),
         )  # fmt: skip
         journal = journal_for(job, run, folder, resume=resume)
-    except HostError as error:
-        return send_record(pipe, "refused", text=str(error), code=int(error.code))
-    except (ModelError, TextError, ChipError) as error:
-        return send_record(pipe, "refused", text=str(error), code=int(Exit.USAGE))
+    except REFUSALS as error:
+        return send_record(pipe, "refused", text=str(error), code=int(code_of(error)))
     _compile_for(job.placement)
     if content_folder is not None:
         store = ContentStore(Path(content_folder))
@@ -153,10 +145,8 @@ class HostLoop:
         """Return the way to the host's router: on this machine, or encrypted on another."""
         router = self._run.routers[-1]
         if "keys" not in command:
-            way: Transport = transport_named(self._job.options.transport).connect(
-                HOST, command["address"], command["queue"], peer=router, identity=command["identity"]
-            )
-            return way
+            scheme = transport_named(self._job.options.transport)
+            return connect(scheme, HOST, command["address"], command["queue"], peer=router, identity=command["identity"])
         from noc.transport_tcp import Keys, MachineLinks
 
         links = MachineLinks(HOST, Keys(*command["keys"]), command["queue"], None, lambda record: self._send(**record))
@@ -187,6 +177,7 @@ class HostLoop:
         chip = MemoryChip(
             host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
             pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network, link_pe=PeLink,
+            make_columns=CompiledColumns,
         )  # fmt: skip
 
         def after_each() -> Outgoing:

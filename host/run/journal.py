@@ -19,17 +19,18 @@ from host.run.plan_digest import plan_sha256
 from host.run.run import Run
 from host.run_folder import JOURNAL, part_of
 from host.workloads.contract import Job
+from noc.dram import Dram
 from noc.wire import pack_status, unpack_status
 
-_VERSION, _DIGEST_BYTES = 1, 32
+_VERSION, _DIGEST_BYTES = 2, 32
 _EVERY_S = 1.0
 
 
 class Journal:
-    """The journal of a run in `folder`, whose inputs are those files; the run is one that can be restarted."""
+    """The journal of a run in `folder`, whose inputs are those files and lie in `dram`; the run is one that can be restarted."""
 
-    def __init__(self, folder: Path, run: Run, inputs: dict[str, Path]) -> None:
-        self._path, self._run, self._inputs = folder / JOURNAL, run, inputs
+    def __init__(self, folder: Path, run: Run, inputs: dict[str, Path], dram: Dram) -> None:
+        self._path, self._run, self._dram = folder / JOURNAL, run, dram
         self._identity = _identity(run.placement, inputs)
         self._position, self._next_at = 0, 0.0
 
@@ -51,6 +52,7 @@ class Journal:
             "version": _VERSION, "identity": self._identity, "ledger": run.recorder.record(), "replay": run.replay.record(),
             "events": run.events.record(), "counts": run.counts.record(), "answers": run.answers.record(),
             "late": run.inputs.late_feed.record(), "source": run.source.snapshot(), "readout": run.readout.snapshot(),
+            "dram": [self._dram.read_bytes, self._dram.written_bytes],
         }  # fmt: skip
         raw, part = pack_status(record), part_of(self._path)
         with part.open("wb") as file:
@@ -77,6 +79,8 @@ class Journal:
         run.readout.restore(record["readout"])
         run.answers.restore(record["answers"])
         run.replay.restore(record["replay"])
+        # What is read into it once more was counted in its time.
+        self._dram.read_bytes, self._dram.written_bytes = record["dram"]
         run.prepare_restart()
         self._position = run.replay.position
 
@@ -99,7 +103,7 @@ def journal_for(job: Job, run: Run, folder: str | None, *, resume: bool) -> Jour
     options = job.options
     if folder is None or not options.restart or options.verify or options.save or options.outputs:
         return None
-    journal = Journal(Path(folder), run, dict(job.inputs))
+    journal = Journal(Path(folder), run, dict(job.inputs), job.dram)
     if resume:
         journal.restore()
     return journal

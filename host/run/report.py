@@ -37,9 +37,9 @@ def build_report(
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
     # A ledger without a position cannot be priced.
-    cost, hears = None, getattr(job.readout, "take_step_times", lambda _: None)
+    cost, begin = None, getattr(job.readout, "begin_step_times", lambda: lambda _: None)
     if ledger.positions:
-        priced = price(ledger, placement.chip, load_table(used=ledger.twins), alive=alive, on_positions=hears)
+        priced = price(ledger, placement.chip, load_table(used=ledger.twins), alive=alive, on_positions=begin())
         cost = price_block(priced, ledger)
     alive()  # on a busy machine each part of this takes seconds
     counters: dict[str, Any] = {

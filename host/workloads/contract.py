@@ -155,8 +155,9 @@ class Readout(Protocol):
     tick of a position: field -> array whose last dimension is the layer's units.
 
     One that looks at layers has `watched`, their numbers, and `see_events(section)`, which takes each of their sections before
-    `answer` takes the output's. One with `take_step_times(seconds)` hears, before `result` and `metrics`, how long each position
-    of a priced run lasts on the chip, in order, some at a time.
+    `answer` takes the output's. One with `begin_step_times()` is asked, before `result` and `metrics`, for what takes how long
+    each position of a priced run lasts on the chip, in order from the first, some at a time. A run that goes on in other processes
+    has a report made more than once.
 
     One that computes more than a network sends has `saves`, names of `--save` for it, and `save_rows_to(save)`: from then on it
     hands each row to that `SaveRow`. Outputs that a readout saves are its answers instead of the numbers that outputs send.

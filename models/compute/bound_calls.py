@@ -78,7 +78,7 @@ _SIGNATURE = types.int64(types.int64, types.int64, types.int64, types.int64)
 
 
 def call(function: Callable[[int, int, int, int], int]) -> CFunction:
-    """Compile `function(block, keys, values, count) -> int` at once, for a `Call` (cached on disk).
+    """Compile `function(block, keys, values, count) -> int` for a `Call` (cached on disk).
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """

@@ -29,7 +29,7 @@ _COMPILED = (
 )  # a PE's tick inlines of several of these
 _COMPLETE = "whole"  # begins the name of a mark in the cache's folder, when that has everything for a kind of run
 _dispatchers: list[Any] = []
-_at_once: list[Any] = []
+_callbacks: list[Any] = []
 
 
 def _folder_name() -> str:
@@ -51,8 +51,11 @@ def user_digest() -> str:
 
 def _cache_of(function: Callable[..., Any]) -> KernelCache:
     """Return the cache of a function's code; that of a user's own changes with all of her sources."""
-    is_own = any(Path(function.__code__.co_filename).is_relative_to(folder) for folder in user_folders())
-    return KernelCache(function, _folder, user_digest() if is_own else "")
+    return KernelCache(function, _folder, user_digest() if _is_users_own(function) else "")
+
+
+def _is_users_own(function: Callable[..., Any]) -> bool:
+    return any(Path(function.__code__.co_filename).is_relative_to(folder) for folder in user_folders())
 
 
 def compiled(function: F) -> F:
@@ -74,13 +77,33 @@ def always_inlined(function: F) -> F:
     return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never", forceinline=True)(function))
 
 
+class Callback(CFunc):  # type: ignore[misc]
+    """A function that other code calls by its address, compiled when that is asked for."""
+
+    @property
+    def address(self) -> int:
+        """The address of its code."""
+        if self._wrapper_address is None:
+            self.compile()
+        return int(self._wrapper_address)
+
+
 def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
-    """Compile `function` for one of numba's signatures at once, so that other code can call it by its address (cached on disk)."""
-    callback: Any = CFunc(function, (signature.args, signature.return_type), locals={}, options={})
+    """Compile `function` for one of numba's signatures, once its address is asked for (cached on disk); a user's own at once: what
+    is wrong with it belongs into the line on its file.
+    """
+    callback = Callback(function, (signature.args, signature.return_type), locals={}, options={})
     callback._cache = _cache_of(function)
-    callback.compile()
-    _at_once.append(callback)
+    if _is_users_own(function):
+        callback.compile()
+    _callbacks.append(callback)
     return callback
+
+
+def compile_callbacks() -> None:
+    """Compile every callback that was declared, or load it from the cache, so that no process forked from this one need do it."""
+    for callback in _callbacks:
+        callback.address  # noqa: B018
 
 
 def cache_is_complete(need: str = "") -> bool:
@@ -104,5 +127,5 @@ def _mark(need: str) -> str:
 
 def compiled_now() -> int:
     """How many kernel specialisations this process had to compile because the cache on disk did not hold them."""
-    at_once = sum(not function.cache_hits for function in _at_once)
-    return at_once + sum(sum(dispatcher.stats.cache_misses.values()) for dispatcher in _dispatchers)
+    callbacks = sum(callback._wrapper_address is not None and not callback.cache_hits for callback in _callbacks)
+    return callbacks + sum(sum(dispatcher.stats.cache_misses.values()) for dispatcher in _dispatchers)

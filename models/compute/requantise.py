@@ -83,9 +83,10 @@ def requantise_rows(sums: Array, multipliers: Array, shifts: Array, step: Array,
 @compiled
 def requantise_columns(sums: Array, multipliers: Array, shifts: Array, step: Array, counts: Array, out: Array) -> None:
     """Do as `requantise_rows`, but column c has multiplier c, or the only one."""
-    for c in range(sums.shape[1]):
-        own = c if multipliers.size > 1 else 0
-        for r in range(sums.shape[0]):
+    several = multipliers.size > 1
+    for r in range(sums.shape[0]):  # as they lie in memory
+        for c in range(sums.shape[1]):
+            own = c if several else 0
             total = in_accumulator(np.int64(sums[r, c]), step[4], counts)
             out[r, c] = requantised(total, multipliers[own], np.int64(shifts[own]), step, counts)
 

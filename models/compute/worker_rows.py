@@ -74,13 +74,14 @@ NOBODY_ASKS, PRESENT, COMING = range(3)
 """Whose bytes it asks DRAM for: no tile's, the present one's, or those of the one behind it."""
 (
     PHASE, STEP, PASS_AT, SLOT, LAYER, FIRST_PASS, SPARE, EXPECTED, CAME, SINCE, BLOCK, NEXT, LATER, FETCH, CURSOR, BEGUN, READY,
-    STAGE, DONE, WAITED, CARRIED, TILE,
-) = range(22)  # fmt: skip
+    STAGE, DONE, WAITED, CARRIED, TILE, AHEAD_AT, AHEAD,
+) = range(24)  # fmt: skip
 """Words of the state. `EXPECTED`, `CAME`: of what it asked DRAM for; `SINCE`: exchanges since it asked last. `BLOCK`, `NEXT`,
 `LATER`: where the blocks of the present tile and the two behind it lie; `FETCH`: whose bytes it asks for, from stretch `CURSOR` on,
 `BEGUN` whether it has looked into that block; `READY`: how many tiles have come and are not computed. `STAGE`: of the present tile,
 `DONE`: what it has written and handed on in it, `WAITED`: exchanges for what peers hand it. `CARRIED`: bytes that it sends in this
-exchange.
+exchange. `AHEAD`: how many stretches of the next layer's configuration, from `AHEAD_AT` on in its memory, are to come; no tile of
+the present layer waits for them, and `EXPECTED` and `CAME` are without them.
 """
 HELD = 24
 """From here on: the address of the configuration that each slot has."""
@@ -137,6 +138,17 @@ def ask_for_configuration(
 
 
 @inlined
+def take_data(state: Array, number: Any, block_bytes: int) -> None:
+    """Count a DATA: of the next layer's configuration, by where it landed, or of what is waited for."""
+    landed = np.int64(number) % (1 << LANDING_BITS)
+    begin = np.int64(state[AHEAD_AT])
+    if state[AHEAD] and begin <= landed < begin + CONFIGURATION_BYTES + block_bytes:
+        state[AHEAD] -= 1
+    else:
+        state[CAME] += 1
+
+
+@inlined
 def has_room(outbox: Array, sent: int) -> bool:
     """Tell whether a tile's bytes may begin to be asked for in this exchange."""
     return bool(sent + _FETCHED_AHEAD < outbox.shape[0])
@@ -162,8 +174,11 @@ def fetch_block(
     if state[HELD + place] == at or place == state[LAYER] % np.uint32(slots) or units[0] >= np.uint32(words[slot + C_NEXT_WORKERS]):
         return sent
     landing = SLOTS_AT + place * (CONFIGURATION_BYTES + block_bytes)
-    state[HELD + place] = at
-    return ask_for_configuration(outbox, sent, state, own, units, at, words[slot + C_NEXT_BLOCK_BYTES], landing)
+    state[HELD + place], state[AHEAD_AT] = at, landing
+    before = state[EXPECTED]
+    sent = ask_for_configuration(outbox, sent, state, own, units, at, words[slot + C_NEXT_BLOCK_BYTES], landing)
+    state[AHEAD], state[EXPECTED] = state[EXPECTED] - before, before
+    return sent
 
 
 @inlined

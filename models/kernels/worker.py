@@ -33,6 +33,7 @@ from models.compute.bound_calls import (
 from models.compute.compiling import inlined
 from models.compute.tile_blocks import compute_tile, is_whole
 from models.compute.worker_rows import (
+    AHEAD,
     ARRIVING,
     BEGUN,
     BLOCK,
@@ -78,6 +79,7 @@ from models.compute.worker_rows import (
     peer_of,
     row,
     say_fault,
+    take_data,
     write,
 )
 from models.dnn.integer import KINDS
@@ -193,6 +195,8 @@ def _begin_layer(
         state[PHASE], state[HELD + place] = CONFIGURED, at
         size = (words[start + HEADER_TYPE] >> KIND_BITS) * 16
         sent = ask_for_configuration(outbox, sent, state, peer_of(peers, OWN_DRAM), units, at, size, state[SLOT])
+    elif state[AHEAD]:
+        state[PHASE] = CONFIGURED
     return sent
 
 
@@ -235,7 +239,7 @@ def _exchange(
     state[CARRIED] = 0
     for i in range(arrived):
         if inbox[i, KIND] == DATA:
-            state[CAME] += 1
+            take_data(state, inbox[i, NUMBER], block_bytes)
         elif inbox[i, ADDRESS] == START_AT and inbox[i, SIZE] == _STEP_BYTES:
             started = True
         else:
@@ -245,7 +249,7 @@ def _exchange(
         if state[PHASE] != IDLE:
             return say_fault(outbox, sent, state, peers, words, UNASKED, words[START_AT // 4 + S_STEP])
         sent = _begin_layer(words, outbox, sent, state, peers, units, slots, block_bytes)
-    if state[PHASE] == CONFIGURED and state[CAME] == state[EXPECTED]:
+    if state[PHASE] == CONFIGURED and state[CAME] == state[EXPECTED] and not state[AHEAD]:
         _begin_tiles(state)
     while state[PHASE] == WORKING:
         slot, block = state[SLOT] // 4, state[BLOCK] // 4
@@ -288,10 +292,11 @@ def _exchange(
         if state[DONE] < words[block + B_WRITES] + words[block + B_OUT_HANDS]:
             break
         sent = _end_tile(words, block, outbox, sent, state)
-    if (state[PHASE] == CONFIGURED or state[FETCH]) and state[CAME] < state[EXPECTED] and state[SINCE] >= 2:
+    is_waiting = (state[PHASE] == CONFIGURED or state[FETCH]) and state[CAME] < state[EXPECTED]
+    if (is_waiting or state[AHEAD]) and state[SINCE] >= 2:
         if state[FETCH] and state[PHASE] == WORKING:
             state[TILE] = words[(state[BLOCK] if state[FETCH] == PRESENT else state[NEXT]) // 4 + B_TILE]
-        return say_fault(outbox, sent, state, peers, words, LOST_DATA, state[EXPECTED] - state[CAME])
+        return say_fault(outbox, sent, state, peers, words, LOST_DATA, state[EXPECTED] - state[CAME] + state[AHEAD])
     if state[WAITED] >= _MOST_WAIT:
         block = state[BLOCK] // 4
         state[TILE] = words[block + B_TILE]

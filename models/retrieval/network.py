@@ -187,7 +187,7 @@ def to_units(values: C64) -> F32:
 
 def from_units(numbers: Array, grid: Grid) -> C64:
     """Return numbers of units, (many, 2 cells), as complex values (many, *cells)."""
-    flat = np.ascontiguousarray(numbers, np.float32).reshape(len(numbers), -1)
+    flat = np.ascontiguousarray(numbers, np.float32).reshape(len(numbers), 2 * grid.points)  # there may be none of them
     return flat.view(np.complex64).reshape(len(numbers), *grid.cells)
 
 

@@ -3,62 +3,10 @@
 from __future__ import annotations
 
 from models.compute.bound_calls import call
-from models.compute.mac_array import mac_matmul
-from models.compute.requantise import requantise_columns
-from models.compute.tile_memory import (
-    block_of,
-    chars,
-    configuration_of,
-    counts_of,
-    ints,
-    lies_within,
-    longs,
-    numbers_of,
-    row_of_ints,
-    scales_fit,
-    scratch_of,
-)
-from models.dnn.program import (
-    B_ADD,
-    B_BIAS,
-    B_DIMS,
-    B_INPUT,
-    B_LAST,
-    B_MULTIPLIERS,
-    B_OUTPUT,
-    B_RIGHT,
-    B_SHIFTS,
-    B_SUMS,
-    C_OFFSETS,
-)
-from models.tile_steps import S_COUNTED, S_STEP
-from models.tile_steps._counting import count_losses, count_matmul, count_scaling
+from models.tile_steps._product import make_product
 
 
 @call
 def step(memory: int, configuration: int, block: int, scratch: int) -> int:
-    """Make the tile's sums, of dimensions rows, depth and columns; where they are complete, int8 of them by one scale."""
-    own, numbers, what = block_of(block), scratch_of(scratch), configuration_of(configuration)
-    rows, depth, columns = own[B_DIMS], own[B_DIMS + 1], own[B_DIMS + 2]
-    if not lies_within(own[B_INPUT], rows * depth, numbers):
-        return 1 + B_INPUT
-    if not lies_within(own[B_RIGHT], depth * columns, numbers):
-        return 1 + B_RIGHT
-    if not lies_within(own[B_SUMS], 4 * rows * columns, numbers):
-        return 1 + B_SUMS
-    if not lies_within(own[B_OUTPUT], rows * columns, numbers):
-        return 1 + B_OUTPUT
-    if own[B_LAST] and not scales_fit(own, 0, numbers):
-        return 1 + B_BIAS
-    numbers_of(scratch, what)
-    counts, sums = counts_of(numbers), ints(memory, own[B_SUMS], rows, columns)
-    x, y = chars(memory, own[B_INPUT], rows, depth), chars(memory, own[B_RIGHT], depth, columns)
-    mac_matmul(x, y, what[C_OFFSETS], what[C_OFFSETS + 1], own[B_ADD] != 0, sums)
-    count_matmul(rows, depth, columns, counts)
-    if own[B_LAST]:
-        out = chars(memory, own[B_OUTPUT], rows, columns)
-        multipliers, shifts = row_of_ints(memory, own[B_MULTIPLIERS], 1), row_of_ints(memory, own[B_SHIFTS], 1)
-        requantise_columns(sums, multipliers, shifts, longs(scratch, S_STEP, 5), longs(scratch, S_COUNTED, 2), out)
-        count_scaling(what, rows * columns, counts)
-        count_losses(numbers, counts)
-    return 0
+    """Make the tile's sums; where they are complete, int8 of them."""
+    return make_product(memory, configuration, block, scratch, False)  # type: ignore[no-any-return]  # an integer, once compiled

@@ -2,6 +2,9 @@
 
 Messages between two endpoints keep their order, as over ZeroMQ; between different pairs any order is possible, and a
 seed shuffles it, which is how the tests show that no answer depends on it.
+
+In a run the PEs that hear the same bundle answer it one after another, and the router takes each answer at once, from the bytes
+where the PE wrote it (`together`): there are no queues between them then, and no Python (`pe/compiled_columns.py`).
 """
 
 import random
@@ -20,7 +23,7 @@ PROCESSES = False
 
 def network(shuffle_seed: int | None, faults: LinkFaults | None = None) -> "MemNetwork":
     """Return what all endpoints of a run are attached to; `faults`: its links are bad."""
-    return MemNetwork(shuffle_seed, faults)
+    return MemNetwork(shuffle_seed, faults, together=shuffle_seed is None and faults is None)
 
 
 _MOST_WHILES = 200  # in which the host hears nothing, one after another: the links have nothing left to mend
@@ -30,10 +33,16 @@ class MemNetwork:
     """All endpoints of a run, and the bytes between them.
 
     With `shuffle_seed` None, it delivers in the order of sending; with a number it picks the next pair of endpoints at random.
-    With `faults`, routers and PEs are attached with their links (`LinkedCore`), which are bad.
+    With `faults`, routers and PEs are attached with their links (`LinkedCore`), which are bad. `together`: as above; else each
+    message passes `post`.
     """
 
-    def __init__(self, shuffle_seed: int | None = None, faults: LinkFaults | None = None) -> None:
+    def __init__(self, shuffle_seed: int | None = None, faults: LinkFaults | None = None, *, together: bool = False) -> None:
+        self._together = together
+        self._bundles = deque[
+            tuple[str, tuple[str, ...], bytes]
+        ]()  # of routers, to PEs that answer bytes, where they do so together
+        self._takers: set[str] = set()  # who takes the bytes of a batch as they come (`ChipRouter.handle_batch`)
         self._cores: dict[str, Core] = {}
         self._links: dict[str, LinkedCore] = {}
         self._host_heard = 0  # messages
@@ -50,11 +59,16 @@ class MemNetwork:
         self._cores[name] = core
         if hasattr(core, "answer_bytes"):
             self._by_bytes.add(name)
+        if hasattr(core, "handle_batch"):
+            self._takers.add(name)
 
     def post(self, sender: str, outgoing: Outgoing) -> None:
         """Queue what `sender` sends."""
         for destinations, message in outgoing:
             raw = message if isinstance(message, bytes) else encode(message)
+            if self._together and sender in self._takers and self._by_bytes.issuperset(destinations):
+                self._bundles.append((sender, destinations, raw))
+                continue
             for destination in destinations:
                 if destination not in self._cores and destination not in self._links:
                     raise TransportError(f"cannot reach {destination}: no such endpoint")
@@ -86,7 +100,10 @@ class MemNetwork:
             whiles, heard = (whiles + 1 if heard == self._host_heard else 0), self._host_heard
 
     def _deliver(self, after_each: Callable[[], Outgoing]) -> None:
-        while self._queues:
+        while self._queues or self._bundles:
+            if not self._queues:  # what PEs have said before is heard first
+                self._answer(*self._bundles.popleft())
+                continue
             pair = next(iter(self._queues)) if self._random is None else self._random.choice(list(self._queues))
             queue = self._queues[pair]
             raw = queue.popleft()
@@ -99,7 +116,10 @@ class MemNetwork:
                 continue
             core: Any = self._cores[destination]
             if destination in self._by_bytes and (answered := core.answer_bytes(raw)) is not None:
-                self.post(destination, answered)  # as a PE's process does it, without a message in between
+                self.post(destination, [((sender,), answered)])  # as a PE's process does it, without a message in between
+                continue
+            if destination in self._takers and (taken := core.handle_batch(sender, raw, is_sealed=False)) is not None:
+                self.post(destination, taken)
                 continue
             try:
                 out = core.handle(sender, decode(raw))
@@ -109,3 +129,11 @@ class MemNetwork:
             if destination == HOST:
                 self._host_heard += 1
                 self.post(HOST, after_each())
+
+    def _answer(self, router: str, names: tuple[str, ...], raw: bytes) -> None:
+        """Let PEs hear what their router says, and it their answers; what is not answered at once goes the usual way."""
+        core: Any = self._cores[router]
+        out, silent = core.have_answered(names, self._cores, raw)
+        for name in silent:
+            self._put(router, name, raw)
+        self.post(router, out)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from host.mapping.multicast import Connectivity, Sent, configure_routers, plan_streams
 from noc.chip import PeId
+from noc.columns import Columns, MakeColumns
 from noc.machine import ChipLink, Machine, MachineError
 from noc.memory_chip import MemoryChip
 from noc.packet import (
@@ -220,7 +221,9 @@ class Listener:
 
 
 class Chips:
-    """The routers of a world and its endpoints. `change` changes what the router of each chip is told."""
+    """The routers of a world and its endpoints. `change` changes what the router of each chip is told; `make_columns`
+    is the routers'.
+    """
 
     def __init__(
         self,
@@ -228,12 +231,13 @@ class Chips:
         order: int | random.Random | Starving | None = None,
         change: Callable[[Configure, int], Configure] = lambda told, chip: told,
         window: int = WINDOW,
+        make_columns: MakeColumns = Columns,
     ) -> None:
         self.world, self.network, host = world, Watched(order), Listener()
         chips = MemoryChip(
             host=host, machine=world.machine, table_entries=1000,
             pes=[name for name in world.connectivity.waits if name.startswith("PE")],
-            make_pe=Listener, network=self.network,
+            make_pe=Listener, network=self.network, make_columns=make_columns,
         )  # fmt: skip
         self.routers = {chip_of(name): router for name, router in chips.routers.items()}
         self.endpoints = {HOST: host, **chips.pes}

@@ -1,11 +1,13 @@
-"""A run in this process that loses its routers and PEs on the way and goes on in others."""
+"""A run in this process that loses its routers and PEs on the way and goes on in others, and what it reports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from host.run.report import build_report
 from host.run.run import Run
+from host.workloads.contract import Job
 from noc.memory_chip import MemoryChip
 from noc.transports.mem import MemNetwork
 from pe.core import Pe
@@ -16,8 +18,14 @@ class Lost(Exception):
     """Every router and PE is gone."""
 
 
-def run_with_losses(run: Run, losses: Sequence[int] = (), shuffle: int | None = None) -> list[int]:
-    """Work to the end, losing all routers and PEs after each number of messages to the host.
+_OF_A_CLOCK = ("host_s",)  # in a result: what no two runs have alike
+_OF_THIS_SET = ("packets", "link", "malformed")  # counters of the processes that ran last
+
+
+def run_with_losses(
+    run: Run, losses: Sequence[int] = (), shuffle: int | None = None, on_loss: Callable[[], object] = lambda: None
+) -> list[int]:
+    """Work to the end, losing all routers and PEs after each number of messages to the host, and calling `on_loss` then.
 
     Return the positions that the run went on from.
     """
@@ -27,9 +35,21 @@ def run_with_losses(run: Run, losses: Sequence[int] = (), shuffle: int | None = 
             _live(run, loss, MemNetwork(shuffle))
             break
         except Lost:
+            on_loss()
             went_on.append(run.prepare_restart())
     assert run.phase == "read", run.fault
     return went_on
+
+
+def report_of(job: Job, run: Run, *, partial: bool = False) -> dict[str, Any]:
+    """Return a run's report, as its host makes one whenever processes are lost and at the end, without what belongs to a clock or
+    to one set of processes.
+    """
+    report = build_report(job, run, run.recorder.save(), partial=partial)
+    report["result"] = {name: value for name, value in report["result"].items() if name not in _OF_A_CLOCK}
+    report["counters"] = {name: count for name, count in report["counters"].items() if not name.startswith(_OF_THIS_SET)}
+    report["metrics"] = [metric for metric in report["metrics"] if not metric["name"].endswith("_s")]
+    return {name: report[name] for name in ("events", "result", "metrics", "counters", "modelled", "neurobench")}
 
 
 def _live(run: Run, messages: int | None, network: MemNetwork) -> None:

@@ -12,6 +12,7 @@ from host.workloads.lm.scoring import TextScore, TextSource
 from host.workloads.rows_in_dram import RowsInDram
 from models.seeded import seeded_egru, seeded_embedding
 from noc.chip import load_chip
+from noc.columns import Columns
 from noc.dram import Dram
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Batch, Bundle, Letter, Read, chip_of
@@ -60,7 +61,7 @@ class Bench:
     """A run with its routers and PEs in one process. `play` takes it to its end, or to where nothing moves any more.
 
     `configure` changes what the router of each chip is told (what it is told, the chip); `after` is called with the bench
-    after each message the host got; `network` carries the messages.
+    after each message the host got; `network` carries the messages; `make_columns` is the routers'.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Bench:
         chip=CHIP,
         network=None,
         graph=NETWORK,
+        make_columns=Columns,
         **run,
     ):
         source, self.readout, lanes = workload
@@ -84,6 +86,7 @@ class Bench:
         self.memory = MemoryChip(
             host=self, machine=placement.machine, table_entries=chip.router_entries,
             pes=[placed.name for placed in placement.pes], make_pe=Pe, network=self.network,
+            make_columns=make_columns,
         )  # fmt: skip
         self.routers, self.pes = self.memory.routers, [*self.memory.pes.values()]
         self.fed = []  # the sections that the host sent

@@ -37,10 +37,17 @@ class Workers:
         self.scheduler = self._start("scheduler", inside, "dask_scheduler", "--host", host, "--port", "0", "--no-dashboard",
                                      "--scheduler-file", str(self._file))  # fmt: skip
         deadline = time.monotonic() + 30 * crowding()
-        while not self._file.exists() and time.monotonic() < deadline:
+        while not (about := self._announced()) and time.monotonic() < deadline:
             assert self.scheduler.poll() is None, "the scheduler does not start"
             time.sleep(0.05)
-        self.address = json.loads(self._file.read_text())["address"]
+        self.address = about["address"]
+
+    def _announced(self) -> dict[str, Any]:
+        """What the scheduler says of itself in its file; nothing while that is not there or half written."""
+        try:
+            return dict(json.loads(self._file.read_text()))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
 
     def add(
         self, name: str, chips: int, *more: str, host: str = "127.0.0.1", inside: tuple[str, ...] = (), **variables: str

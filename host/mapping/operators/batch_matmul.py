@@ -34,29 +34,33 @@ def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
     """Return the blocks of tile `number`, one a part of the depth."""
     tiling = layer.tiling
     assert isinstance(tiling, MatmulTiling)
+    parts = pieces(tiling.work.depth, tiling.depth)
+    return [part(layer, number, n, first=n == 0, last=n == parts - 1) for n in range(parts)]
+
+
+def part(layer: LayerTiles, number: int, which: int, *, first: bool, last: bool) -> TileBlock:
+    """Return the block of a part of the depth; one behind the last part ends with sums that are there."""
+    tiling = layer.tiling
+    assert isinstance(tiling, MatmulTiling)
     work, (x, y) = tiling.work, layer.inputs
     cuts = work.batches, pieces(work.rows, tiling.rows), pieces(work.columns, tiling.columns)
     matrix, *at = (int(n) for n in np.unravel_index(number, cuts))
     top, rows = span(at[0], tiling.rows, work.rows)
     left, columns = span(at[1], tiling.columns, work.columns)
-    made = []
-    for part in range(pieces(work.depth, tiling.depth)):
-        block = TileBlock(number * tiling.parts + part)
-        begin, depth = span(part, tiling.depth, work.depth)
-        sums, output = block.region(4 * rows * columns), block.region(rows * columns)  # first: where the part before left them
-        layer.read_parameters(block, ("scale",), slice(0, 1), lambda: np.zeros(0, np.int8))
-        first = (matrix * work.rows + top) * work.depth + begin
-        block.set(B_INPUT, read_matrix(block, x, first, rows, work.depth, depth))
-        first = (matrix * work.depth + begin) * work.columns + left
-        block.set(B_RIGHT, read_matrix(block, y, first, depth, work.columns, columns))
-        block.set(B_SUMS, sums)
-        block.set(B_OUTPUT, output)
-        is_last = begin + depth == work.depth
-        block.set(B_ADD, int(part > 0))
-        block.set(B_LAST, int(is_last))
-        block.dims(rows, depth, columns)
-        if is_last:
-            start = (matrix * work.rows + top) * work.columns + left
-            block.write_rows(layer.output, output, first=start, groups=1, rows=rows, width=columns, group_numbers=0)
-        made.append(block)
-    return made
+    begin, depth = span(which, tiling.depth, work.depth) if which * tiling.depth < work.depth else (work.depth, 0)
+    block = TileBlock(number * tiling.parts + min(which, tiling.parts - 1))
+    sums, output = block.region(4 * rows * columns), block.region(rows * columns)  # first: where the part before left them
+    layer.read_parameters(block, ("scale",), slice(0, 1), lambda: np.zeros(0, np.int8))
+    if depth:
+        at_left, at_right = (matrix * work.rows + top) * work.depth + begin, (matrix * work.depth + begin) * work.columns + left
+        block.set(B_INPUT, read_matrix(block, x, at_left, rows, work.depth, depth))
+        block.set(B_RIGHT, read_matrix(block, y, at_right, depth, work.columns, columns))
+    block.set(B_SUMS, sums)
+    block.set(B_OUTPUT, output)
+    block.set(B_ADD, int(not first))
+    block.set(B_LAST, int(last))
+    block.dims(rows, depth, columns)
+    if last:
+        start = (matrix * work.rows + top) * work.columns + left
+        block.write_rows(layer.output, output, first=start, groups=1, rows=rows, width=columns, group_numbers=0)
+    return block

@@ -113,9 +113,10 @@ class SpikeReadout:
         if position < self._source.steps and position == len(self._traced):
             self._traced.append(value)
 
-    def take_step_times(self, seconds: F64) -> None:
-        """Take what the next positions last on the chip, in order."""
-        self.times.add(seconds)
+    def begin_step_times(self) -> Callable[[F64], None]:
+        """Return what takes how long the positions last on the chip, in order from the first."""
+        self.times = StepTimes(self._setting.timer_us)
+        return self.times.add
 
     def save_rows_to(self, save: SaveRow) -> None:
         """Hand the scores after every step to `save`, too."""

@@ -23,7 +23,7 @@ from models.dnn.reference import dequantised, quantised_inputs
 from models.foreign.dnn_module import dnn_of_module
 from models.foreign.request import ImportRequest
 from models.network import U32, Array
-from models.quantise.dnn import quantise_dnn
+from models.quantise.dnn import integer_network
 from models.quantise.dnn_lower import DnnSettings
 from models.text.perplexity import perplexity_of
 from models.training.common.export import provenance_of
@@ -52,7 +52,7 @@ def finish(trainer: TransformerTrainer, licence: str, say: Callable[[str], objec
         "int8, of these": int8_score(model, prefill, test),
     }
     if prefill.prepared is not None:
-        floats, _ = quantise_dnn(
+        floats, _ = integer_network(
             prefill.prepared, {prefill.prepared.graph.inputs[0].name: calibration.numpy()}, DnnSettings(scales="float"),
             most=_CALIBRATED,
         )  # fmt: skip
@@ -104,5 +104,5 @@ def _quantised(module: torch.nn.Module, example: tuple[torch.Tensor, ...], feeds
     model = dnn_of_module(module, example, ImportRequest()).model
     assert model.prepared is not None
     named = {one.name: array for one, array in zip(model.prepared.graph.inputs, feeds.values(), strict=True)}
-    network, _ = quantise_dnn(model.prepared, named, DnnSettings(), most=_CALIBRATED)
+    network, _ = integer_network(model.prepared, named, DnnSettings(), most=_CALIBRATED)
     return replace(model, network=network)

@@ -9,6 +9,7 @@ from typing import Any
 
 from host.errors import Exit, HostError
 from host.processes.fork_environment import LACKS, NO_ROUTER
+from host.processes.process_group import FORK_SERVER, End
 from noc.bad_links import BadLinks, LinkFaults
 from noc.packet import chip_of, router_name
 from noc.router import ChipRouter
@@ -105,7 +106,7 @@ class SimulatedGroup:
 
     # --- the interface of a process group ---
 
-    def start_fork_server(self, preload: str = "", members: Iterable[str] = ()) -> None:
+    def start_fork_server(self, preload: str = "", members: Iterable[str] = (), options: str = "") -> None:
         """Start the fork server, if there is none."""
         if self.fork_server not in ("runs", "stopped"):
             self.world.sleep(_FORK_SERVER_S)
@@ -209,13 +210,13 @@ class SimulatedGroup:
         """Return who is stopped."""
         return [name for name in self._processes if self.is_stopped(name)]
 
-    def describe_end(self, name: str, within_s: float = 0.0) -> str:
-        """Return how a process ended; "" where its fork server died."""
+    def end_of(self, name: str, within_s: float = 0.0) -> End:
+        """Return whose end a process's was, and how that one ended."""
         code = self._processes[name].code
-        if code in (-signal.SIGKILL, 0) and self.fork_server_end():
-            return ""
+        if code in (-signal.SIGKILL, 0) and (how := self.fork_server_end()):
+            return End(FORK_SERVER, how)
         assert code is not None
-        return signal.Signals(-code).name if code < 0 else LACKS.get(code, f"exit code {code}")
+        return End(name, signal.Signals(-code).name if code < 0 else LACKS.get(code, f"exit code {code}"))
 
     def has_left(self, name: str) -> bool:
         """Return whether a process has ended in order."""

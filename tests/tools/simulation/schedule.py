@@ -108,7 +108,7 @@ class Subject:
         job.readout.restore(self._job.readout)
         repeatable = self.options.restart
         run = Run(job.placement, job.source, job.readout, repeatable=repeatable, recorder=Recorder(job.placement, self._folder))
-        journal = Journal(self._folder, run, {}) if repeatable else None
+        journal = Journal(self._folder, run, {}, job.dram) if repeatable else None
         if resume and journal is not None:
             journal.restore()
         self._plan = self._plan or layout_of(job, run)

@@ -1,0 +1,93 @@
+"""`Columns`: what this chip's endpoints have said of the ticks that are open, until all senders of a population are in.
+
+A population has a column a tick, with a place for each of its senders; a column that is full is joined into one section. What
+is here is the definition. Nearly all messages that a router hears end in a column, so compiled code that reads their bytes
+where they lie may stand in (`pe/compiled_columns.py`): it takes what is exactly a batch that is due, and leaves all else to
+`noc/wire.py` and `noc/tick_join.py`, which know every form and every error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, TypeAlias
+
+from noc.packet import Section
+from noc.streams import Population, beyond_error, check_agreement
+
+NOT_TAKEN, UNOPENED = -1, -2
+"""Instead of a number of full columns: the bytes are not the batch that is due, or the first of a tick; nothing was done."""
+
+
+class Columns:
+    """The columns of `populations`. `expects`: sections in a batch or relay of each sender; `first`: the number of the first tick;
+    `most_open`: how many ticks may be open. `next_tick`: of each sender's next batch or relay.
+    """
+
+    next_tick: MutableMapping[str, int]
+
+    def __init__(
+        self, populations: Mapping[int, Population], expects: Mapping[str, int], *, first: int, most_open: int,  # noqa: ARG002
+    ) -> None:  # fmt: skip
+        self._own = [population for population in populations.values() if population.slots]
+        self.next_tick = dict.fromkeys(sorted(expects), first)
+        self._open: dict[int, tuple[dict[int, list[Section | None]], dict[int, int]]] = {}  # what is in, and how much is missing
+        self._events = {population.number: dict.fromkeys(population.slots, 0) for population in self._own}
+
+    def begin(self, tick: int) -> None:
+        """Open a tick."""
+        missing = {population.number: len(population.slots) for population in self._own}
+        self._open[tick] = {number: [None] * slots for number, slots in missing.items()}, missing
+
+    def end(self, tick: int) -> None:
+        """Forget a tick, all of which is through."""
+        del self._open[tick]
+
+    def has(self, tick: int, population: Population, slot: int) -> bool:
+        """Tell whether a sender has said its section of a tick."""
+        return self._open[tick][0][population.number][slot] is not None
+
+    def put(self, tick: int, population: Population, sender: str, section: Section, events: int) -> bool:
+        """Put a sender's section of so many events where it belongs; tell whether its column is full."""
+        columns, missing = self._open[tick]
+        columns[population.number][population.slots[sender]] = section
+        missing[population.number] -= 1
+        self._events[population.number][sender] += events
+        return not missing[population.number]
+
+    def join(self, tick: int, population: Population) -> Section:
+        """Return a full column as one section; JoinError where its parts do not agree, or have a key that is that of no unit."""
+        return joined(population, dict(zip(population.slots, self._open[tick][0][population.number], strict=True)), tick)
+
+    def events_of(self, population: Population) -> dict[str, int]:
+        """Return how many events each sender of a population has said."""
+        return self._events.get(population.number, {})
+
+    def take(self, sender: str, raw: bytes, *, is_sealed: bool) -> int:  # noqa: ARG002 - what stands in may
+        """Put what is exactly the batch of `sender` that is due, with its checksum where it must have one, into its columns; return
+        how many of them are full now (`full`), or why nothing was done.
+        """
+        return NOT_TAKEN
+
+    @property
+    def full(self) -> Sequence[int]:
+        """The populations whose columns were filled by what was taken last."""
+        return ()
+
+    def answers(self, names: tuple[str, ...], endpoints: Mapping[str, Any], raw: bytes) -> Iterator[tuple[str, int, bytes]]:
+        """Have endpoints of these names answer a bundle, and take the batches that they answer by; yield what is left to do: (who,
+        how many columns are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
+        """
+        for name in names:
+            answer: bytes | None = endpoints[name].answer_bytes(raw)
+            yield name, NOT_TAKEN, b"" if answer is None else answer
+
+
+MakeColumns: TypeAlias = type[Columns]
+
+
+def joined(population: Population, parts: dict[str, Any], tick: int) -> Section:
+    """Return what all senders of a population said of a tick as one section; JoinError as `Columns.join`."""
+    section = population.payload.merge(check_agreement("batch", parts, tick), population.order)
+    if population.payload.is_beyond(section, in_order=len(parts) > 1):
+        raise beyond_error(population, parts, tick)
+    return section
