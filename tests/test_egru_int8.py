@@ -11,7 +11,8 @@ from host.cli import main
 from host.commands import _outlook
 from host.cost.formats.array import product_cycles
 from host.cost.mac_array import matmul_cycles
-from host.cost.price import price_positions, terms_of
+from host.cost.price import price_positions
+from host.cost.terms import terms_of
 from host.errors import HostError
 from host.launch.in_process import run_here
 from host.run.offline import record
