@@ -141,7 +141,7 @@ def test_batches_in_order_of_rank_are_the_population():
         records = []
         for batch in batches:
             padding.fill(batch)
-            records.append(padding.mine.copy())
+            records.append(padding.own.copy())
         padding.everybody[:] = [byte for record in records for byte in record]
         assert padding.run() == parts[0].run(tick)
 
