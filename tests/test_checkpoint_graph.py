@@ -153,7 +153,7 @@ def _projection(**changes):
         (_projection(delay=1.0), ["delay 1.0"]),
         (_projection(trace=1.0), ["trace"]),
         (_projection(trace="much"), ["trace needs a number"]),
-        (_projection(numeric="int4"), ["weights of 'int4'"]),
+        (_projection(numeric="int3"), ["weights of 'int3'"]),
         (_projection(numeric="int8"), ["layer2.input.0"]),
         (lambda about: about["populations"][2]["projections"][0].pop("delay"), ["no projections with"]),
     ],
