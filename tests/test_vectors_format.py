@@ -132,7 +132,7 @@ def test_a_source_unit_beyond_the_source_is_refused():
 
 def counts(lanes: int, groups: int, kept: int) -> PortCounts:
     """A port at one position, whose rows lie in so many groups at most, of as many vectors."""
-    one = {name: np.zeros(1, np.int64) for name in ("phases", "dense", "traced", "adds", "channels", "places")}
+    one = {name: np.zeros(1, np.int64) for name in ("phases", "dense", "traced", "adds", "channels", "places", "nibbles")}
     facts = {"rows": 16 * groups - 15, "gates": 1, "weights": 1, "width": 300, "weight_bytes": 1, "value_bytes": 1, "phases": 1}
     work = {"macs": 1, "visited": 16 * kept * groups * lanes, "heard": 10, "lanes": lanes}
     columns = {name: np.array([value]) for name, value in facts.items()} | {k: np.array([[v]]) for k, v in work.items()}
