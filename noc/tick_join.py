@@ -110,6 +110,7 @@ class Join:
         """Take an endpoint's batch; return the bundles and relays that waited for it. JoinError where it breaks the rules."""
         tick, sections, transfers = batch
         out: Outgoing = []
+        full: list[Population] = []
         state = self._take_turn("batch", sender, tick, len(sections), out)
         for section in sections:
             number, flags, _, keys, values, _, lanes = section
@@ -124,7 +125,9 @@ class Join:
                 if events == MISFIT:
                     raise misfit_error("batch", sender, tick, section, payload.need(population.values[sender]))
             if self.columns.put(tick, population, sender, section, events):
-                out += self._begin_stream(tick, state, population)
+                full.append(population)
+        for population in full:
+            out += self._begin_stream(tick, state, population)
         if transfers or (self.exchange is not None and self.exchange.sends(sender)):
             out += self._take_transfers("batch", sender, tick, state, transfers)
         return out

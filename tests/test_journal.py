@@ -47,7 +47,9 @@ CASES = [
     ("text", {"batch": 3, "tokens": 20}),
     ("text", {"state": "carried"}),
     ("generation", {}),
-    *((name, {}) for name in workloads() if name != "lm"),
+    ("dvs", {}),
+    ("arrays", {}),
+    *(pytest.param(name, {}, marks=pytest.mark.slow) for name in workloads() if name not in ("lm", "dvs", "arrays")),
 ]
 
 

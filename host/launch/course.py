@@ -194,8 +194,8 @@ class Course:
             # Who is at work has much to do, and maybe little of a busy machine.
             most_s = stall_s if self._is_prepared and idle_s >= _ASLEEP_S / 2 else max(stall_s, _PREPARE_S)
             if stopped_s > stall_s or quiet_s > most_s:
-                silence = f"said nothing for {max(quiet_s, stopped_s):.0f} s"
-                problem = f"stalled: {HOST} has {silence}, at tick {self._status.get('tick', 0)}"
+                silent_s, tick = max(quiet_s, stopped_s), self._status.get("tick", 0)
+                problem = f"stalled: {HOST} has said nothing for {silent_s:.0f} s, at tick {tick}"
                 if not self._replace(Blame(HOST, problem)):
                     return self._outcome(Exit.STALLED, self._restarts.explain(HOST, problem))
             if interrupted_at and now - interrupted_at > _INTERRUPT_S:  # what it knows without that order is better than nothing
@@ -218,13 +218,11 @@ class Course:
             elif kind == "died":
                 self._failures.died[record["name"]] = record["how"]
             elif kind == "gone":
-                code = Exit(record.get("code", Exit.DIED))
-                self._failures.note_lost_machine(record["problem"], for_good=record["for_good"], code=code)
+                self._failures.note_lost_machine(**record)
             elif kind == "cut":
                 self._failures.note_cut(self._backend.describe_cut(record))
             elif kind == "failed":
-                problem, code = record["problem"], Exit(record.get("code", Exit.USAGE))
-                return self._outcome(code, problem, self._postmortem(problem))
+                return self._outcome(Exit(record.get("code", Exit.USAGE)), record["problem"], self._postmortem(record["problem"]))
         return None
 
     def _on_loss(self) -> Outcome | None:
@@ -284,9 +282,7 @@ class Course:
             self._start_s = self._clock.now() - self._start_began if self._start_began else 0.0
             self._restarts.note_running()
         elif kind == "refused":
-            self._expected_to_leave = True
-            if record.get("is_cold"):
-                self._processes.note_cold_fork_server()
+            self._expected_to_leave, self._processes.fork_server_is_cold = True, record.get("is_cold", False)
             return Outcome(Exit(record["code"]), problem=record["text"])
         elif kind == "mapped":
             is_first, self._plan, self._is_prepared = not self._plan, record, True

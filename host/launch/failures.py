@@ -17,9 +17,9 @@ class Failures:
         self._cut = ""
         self._cut_at = 0.0
 
-    def note_lost_machine(self, problem: str, *, for_good: bool, code: Exit = Exit.DIED) -> None:
+    def note_lost_machine(self, problem: str, *, for_good: bool, code: int = Exit.DIED) -> None:
         """Note a machine that is lost; `for_good` where no other can take over."""
-        self._lost_machines.append((problem, code))
+        self._lost_machines.append((problem, Exit(code)))
         self._no_machine_left |= for_good
 
     def note_cut(self, problem: str) -> None:

@@ -60,7 +60,6 @@ class ForkServerLink:
         self._context.set_forkserver_preload(["host.processes.fork_server"])
         self._pids: set[int] = set()
         self._standstill = ""  # how it stood still, once it was killed for that
-        self.is_cold = False  # it has loaded nothing, because the run was to be refused
 
     def start(self, preload: str, members: Iterable[str], options: str = "") -> None:
         """Start the fork server, if there is none; HostError, one line, where the system does not let it. `options`: of the run, as
@@ -73,7 +72,7 @@ class ForkServerLink:
             os.environ[OPTIONS_VARIABLE] = options if len(options) < _MOST_OPTIONS else ""
             os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
             os.environ[FOLDER_VARIABLE] = _socket_folder()
-            self._standstill, self.is_cold = "", False
+            self._standstill = ""
             if is_stopped(_pid()):  # another run of this process has left it so
                 self._kill()
             # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
@@ -120,9 +119,9 @@ class ForkServerLink:
             time.sleep(_DEATH_S / 50)
         return ""
 
-    def end_if_useless(self) -> None:
+    def end_if_useless(self, *, is_cold: bool) -> None:
         """Kill the fork server where it is stopped or cold: nothing is left, and who runs next in this process gets another."""
-        if self.is_cold or is_stopped(_pid()):
+        if is_cold or is_stopped(_pid()):
             self._kill()
 
     def failed_start(self, name: str, error: EOFError | OSError) -> HostError:

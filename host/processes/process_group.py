@@ -46,6 +46,7 @@ class ProcessGroup:
     def __init__(self, started: Callable[[str, int], None] = lambda *_: None, stall_s: float = _STALL_S) -> None:
         self._on_start = started
         self._fork_server = ForkServerLink(stall_s, self._describe_code)
+        self.fork_server_is_cold = False  # it has loaded nothing, and is of no use to a later run
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._pipes: list[Any] = []
@@ -59,10 +60,6 @@ class ProcessGroup:
         HostError, one line, where the system does not let it.
         """
         self._fork_server.start(preload, members, options)
-
-    def note_cold_fork_server(self) -> None:
-        """Note that the fork server has loaded nothing, and is of no use to a later run."""
-        self._fork_server.is_cold = True
 
     def may_stand_still(self, stall_s: float) -> None:
         """Set how long the fork server may stand still while it is waited for."""
@@ -198,7 +195,7 @@ class ProcessGroup:
         for child in self._children.values():
             child.kill()  # also ends one that is stopped
         _wait_for_end(self._children.values(), _LEAVE_S)
-        self._fork_server.end_if_useless()
+        self._fork_server.end_if_useless(is_cold=self.fork_server_is_cold)
         self._selector.close()
         for pipe in self._pipes:
             pipe.close()

@@ -77,8 +77,11 @@ def always_inlined(function: F) -> F:
     return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never", forceinline=True)(function))
 
 
-class Callback(CFunc):  # type: ignore[misc]
+class Callback(CFunc):
     """A function that other code calls by its address, compiled when that is asked for."""
+
+    _cache: Any
+    _wrapper_address: Any  # None: it is not compiled yet
 
     @property
     def address(self) -> int:
