@@ -27,8 +27,8 @@ from host.workloads.lm.scoring import TextScore, TextSource
 from models import formats, kernels
 from models.compute import lowpass
 from models.heads import language
-from noc import columns, dram, payload, router, serve, tick_join, wire, zmtp
-from noc.transports.zmq import RouterSocket
+from noc import columns, dram, payload, router, serve, tick_join, wire
+from noc.transports.zmq import DealerSocket, RouterSocket
 from pe import compiled_columns, core, socket_loop, tick
 
 _PROJECT = Path(__file__).resolve().parents[1]
@@ -190,8 +190,8 @@ class PySpy:
 # Stage of a stack: of its innermost frame that a rule fits, the first that does. A rule is a function, or a module or package for
 # all in it.
 STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
-    "receive": (RouterSocket.receive, zmtp.ZmtpTransport.receive),
-    "send": (RouterSocket.send, zmtp.ZmtpTransport.send),
+    "receive": (RouterSocket.receive, DealerSocket.receive),
+    "send": (RouterSocket.send, DealerSocket.send),
     "decode": (wire.decode,),
     "encode": (wire.encode,),
     "monitor": (wire.pack_status, host_process.HostLoop._status, host_process.HostLoop._tend_run, snapshot),

@@ -16,7 +16,7 @@ from host.run.run import Run
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Outgoing
 from noc.serve import post
-from noc.transport import Transport, TransportError, connect
+from noc.transport import Transport, TransportError
 from noc.wire import WireError, decode
 from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
@@ -66,11 +66,9 @@ class NetworkOfProcesses:
         try:
             self._helper.send("session", **plan, transport=transport, stall_s=stall_s)
             record = self._next_record(_START_S)
-            router, scheme = run.routers[-1], transport_named(transport)
-            try:
-                self._way = connect(scheme, HOST, record["address"], record["queue"], peer=router, identity=record["identity"])
-            except TransportError as error:
-                raise RunError(f"stalled: {error}", int(Exit.STALLED)) from None
+            self._way = transport_named(transport).connect(
+                HOST, record["address"], record["queue"], peer=run.routers[-1], identity=record["identity"]
+            )
             self.drive(run.begin(), lambda: run.phase == "loading", _START_S)
             self._helper.send("pes")
             self.drive([], lambda: run.phase == "running", _START_S)

@@ -59,9 +59,3 @@ class FramedTransport(Transport, Protocol):
 
     def send_framed(self, destination: str, framed: bytes | memoryview) -> None:
         """Hand over bytes that have their frame's head, or the rest of such."""
-
-
-def connect(scheme: Any, name: str, address: str, queue: int, *, peer: str, identity: bytes) -> Transport:
-    """Return an endpoint's way to its router, `peer`, over a scheme (a file of `noc/transports/`): framed, where it can be."""
-    way: Transport = getattr(scheme, "connect_framed", scheme.connect)(name, address, queue, peer=peer, identity=identity)
-    return way

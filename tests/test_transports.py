@@ -113,7 +113,7 @@ def Zmq(queue=1000):  # noqa: N802 - a kind of star
 
 
 def Zmtp():  # noqa: N802 - the endpoints speak ZMTP themselves; the router is ZeroMQ's
-    return Star(transport_zmq, transport_zmq.connect_framed)
+    return Star(transport_zmq, transport_zmq.connect_pe)
 
 
 def Mem(shuffle_seed):  # noqa: N802 - the smallest member
@@ -133,8 +133,8 @@ def stars():
             makers |= {name: partial(OneProcess, scheme, None), f"{name}, shuffled": partial(OneProcess, scheme, 3)}
             continue
         makers[name] = partial(Star, scheme, scheme.connect)
-        if hasattr(scheme, "connect_framed"):
-            makers[f"{name}, framed"] = partial(Star, scheme, scheme.connect_framed)
+        if hasattr(scheme, "connect_pe"):
+            makers[f"{name}, a PE's"] = partial(Star, scheme, scheme.connect_pe)
     return makers
 
 

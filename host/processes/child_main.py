@@ -24,7 +24,7 @@ from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
 from noc.serve import IDLE_S, post, serve
-from noc.transport import FramedTransport, Transport, TransportError, Unreachable, connect
+from noc.transport import FramedTransport, Transport, TransportError, Unreachable
 from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
@@ -86,7 +86,8 @@ def run_pe(
     gc.disable()
     # Shards come in large messages that are used once: their memory goes back to the system when it is freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-    transport = connect(transport_named(scheme), name, address, queue, peer=router, identity=identity)
+    way = transport_named(scheme)
+    transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, peer=router, identity=identity)
     from pe.core import Pe
     from pe.link import PeLink
 

@@ -38,7 +38,7 @@ from host.workloads.contract import Job
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Outgoing
 from noc.serve import post
-from noc.transport import Transport, connect
+from noc.transport import Transport
 from noc.wire import WireError, decode, unpack_status
 from pe.compile_ahead import compile_ahead
 from pe.compiled_columns import CompiledColumns
@@ -145,8 +145,10 @@ class HostLoop:
         """Return the way to the host's router: on this machine, or encrypted on another."""
         router = self._run.routers[-1]
         if "keys" not in command:
-            scheme = transport_named(self._job.options.transport)
-            return connect(scheme, HOST, command["address"], command["queue"], peer=router, identity=command["identity"])
+            way: Transport = transport_named(self._job.options.transport).connect(
+                HOST, command["address"], command["queue"], peer=router, identity=command["identity"]
+            )
+            return way
         from noc.transport_tcp import Keys, MachineLinks
 
         links = MachineLinks(HOST, Keys(*command["keys"]), command["queue"], None, lambda record: self._send(**record))

@@ -10,7 +10,7 @@ Contract of a scheme's file:
   in.
 - `connect(name, address, queue, peer=, identity=)`: the `Transport` of the endpoint `name`, which calls the router `peer` and shows
   its identity.
-- `connect_framed(name, address, queue, peer=, identity=)`, in place of `connect` where there is one. A PE whose transport is a
+- `connect_pe(name, address, queue, peer=, identity=)`, where a PE's way is another than the host's. A PE whose transport is a
   `FramedTransport` makes its ticks in one compiled loop.
 - `JOINS_MACHINES`, where it is so: what `listen` returns has a `socket` that can be polled beside the links to other machines
   (`noc/transport_tcp.py`), so that it goes with `--cluster`.

@@ -38,14 +38,12 @@ def listen(name: str, address: str, queue: int, *, calls: Mapping[str, str], sec
 
 
 def connect(name: str, address: str, queue: int, *, peer: str, identity: bytes) -> "DealerSocket":
-    """Return an endpoint's DEALER, as any program that speaks ZeroMQ has it."""
+    """Return the host's DEALER."""
     return DealerSocket(name, address, queue, peer=peer, identity=identity)
 
 
-def connect_framed(name: str, address: str, queue: int, *, peer: str, identity: bytes) -> ZmtpTransport:  # noqa: ARG001 - no queue
-    """Return an endpoint's end of a connection, which speaks ZeroMQ's wire protocol by itself, and waits where it cannot send. It
-    has no thread of its own, which would have to be woken for each message.
-    """
+def connect_pe(name: str, address: str, queue: int, *, peer: str, identity: bytes) -> ZmtpTransport:  # noqa: ARG001 - no queue
+    """Return a PE's end of a connection, which speaks ZeroMQ's wire protocol by itself, and waits where it cannot send."""
     return ZmtpTransport(name, address, peer=peer, identity=identity)
 
 
