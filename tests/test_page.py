@@ -414,7 +414,7 @@ def test_one_chip_has_no_links_and_its_own_map():
 
 
 def test_pages_of_many_chips_cost_little_more_than_that_of_one():
-    """A second of processor time, of the machine of docs/performance.md."""
+    """A second of processor time, of the machine of docs/performance.md or a faster one, whose pace may change meanwhile."""
 
     def cost_s(chips, pes):
         start = thread_time()
@@ -422,7 +422,7 @@ def test_pages_of_many_chips_cost_little_more_than_that_of_one():
         return thread_time() - start
 
     cost_s(1, 20)
-    assert cost_s(8, 200) < cost_s(1, 100) + pace()
+    assert cost_s(8, 200) < cost_s(1, 100) + max(1.0, pace())
 
 
 # -- plots --
