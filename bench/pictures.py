@@ -160,6 +160,9 @@ def draw_monitors(to: Path) -> None:
         print(to / f"{name}.png", flush=True)
 
 
+_PIXELS_A_POINT = 4 / 3  # of a browser
+
+
 def draw_dnn(to: Path) -> None:
     """Draw the live view of a DNN, and the roofline and the timeline of its page."""
     frames = Frames(options_of("dnn", checkpoint="digits-vit", batch=16, pes=41, transport="mem"))
@@ -171,7 +174,10 @@ def draw_dnn(to: Path) -> None:
         _launch("dnn", "--pes", "17", "--out", str(out), "--transport", "mem", "--no-monitor")
         for figure in ("roofline", "timeline"):
             svg = (out / "figures" / f"{figure}.svg").read_text("utf-8")
-            browser_picture(svg, ".svg", (980, 480), to / f"dnn-{figure}.png")
+            sides = dict(re.findall(r'\s(width|height)="([\d.]+)pt"', svg[: svg.index(">", svg.index("<svg"))]))
+            wide, high = (round(2 * _PIXELS_A_POINT * float(sides[side])) for side in ("width", "height"))
+            page = f'<body style="margin: 0; zoom: 2; background: white">{svg}</body>'
+            browser_picture(page, ".html", (wide, high), to / f"dnn-{figure}.png")
             print(to / f"dnn-{figure}.png", flush=True)
 
 

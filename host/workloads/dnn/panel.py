@@ -11,7 +11,9 @@ from host.show.terminal_style import Line, Panel, Span, bar, clean, cut, figure
 _WIDE = (20, 18, 11, 8)
 _NARROW = (14, 12, 7, 4)
 """Columns of a layer's name, kind, tiles and the bar of its workers; narrow below `_LEAST_WIDE` columns."""
-_LEAST_WIDE = 100
+_SLIM = (14, 0, 7, 0)
+"""The same where kind and bar have no room: below `_LEAST_NARROW` columns."""
+_LEAST_WIDE, _LEAST_NARROW = 100, 60
 
 
 def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[Line]:
@@ -20,14 +22,14 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     """
     layers = list(layout_shown.get("layers") or ())
     least = 2
-    name, kind, count, length = _WIDE if columns >= _LEAST_WIDE else _NARROW
+    name, kind, count, length = _WIDE if columns >= _LEAST_WIDE else _NARROW if columns >= _LEAST_NARROW else _SLIM
     if not layers or rows < least or columns < name + kind + 10:
         return []
     step, layer, part = (number(shown, key) for key in ("step", "layer", "pass"))
     passes = number(layout_shown, "passes") or 1
     total = len(layers) * passes
     panel: list[Line] = [[
-        Span(f"pass {figure((part or 0) + 1)} of {figure(passes)}  ", "bold"), Span(bar((step or 0) / total, 20), "accent"),
+        Span(f"pass {figure((part or 0) + 1)} of {figure(passes)}  ", "bold"), Span(bar((step or 0) / total, 20 if kind else 10), "accent"),
         Span(f"  layer {figure((layer or 0) + 1)} of {len(layers)}", "dim"),
     ]]  # fmt: skip
     kinds, tiles, used = (list(layout_shown.get(key) or ()) for key in ("kinds", "tiles", "used"))
@@ -40,17 +42,17 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         have = used[place] if place < len(used) else 0
         panel.append([
             Span("▸" if runs else " ", "hit"), Span(cut(clean(layers[place]), name - 1), "bold" if runs else "plain"),
-            Span(" " + cut(clean(kinds[place] if place < len(kinds) else ""), kind - 1), "dim"),
-            Span(f" {_tiles(tiles, place, shown if runs else {}):>{count}} tiles on "),
-            Span(cut(bar(have / workers, length), length), "accent"), Span(f" {have:<4}"),
-            Span(f"bound by {clean(bounds[place])}" if place < len(bounds) else "", "dim"),
+            Span(" " + cut(clean(kinds[place] if place < len(kinds) else ""), kind - 1) if kind else "", "dim"),
+            Span(f" {_tiles(tiles, place, shown if runs else {}):>{count}}{' tiles' if kind else ''} on "),
+            Span(cut(bar(have / workers, length), length) + " " if length else "", "accent"), Span(f"{have:<4}"),
+            Span(f"{'bound by ' if kind else ''}{clean(bounds[place])}" if place < len(bounds) else "", "dim"),
         ])  # fmt: skip
     before = (int(layer or 0) - 1) % len(layers)
     seconds, moved = (times[before] if before < len(times) else 0.0), number(shown, "layer_bytes")
     if moved and seconds and len(panel) < rows:
         panel.append([
-            Span("DRAM  ", "dim"), Span(f"{moved / 1e3:,.1f} kB read, {moved / seconds / 1e9:.2f} GB/s in {clean(layers[before])}"),
-            Span("  by its planned time", "dim"),
+            Span("DRAM  ", "dim"), Span(f"{moved / 1e3:,.1f} kB{' read' if kind else ''}, {moved / seconds / 1e9:.2f} GB/s in "),
+            Span(clean(layers[before])), Span("  by its planned time" if kind else "", "dim"),
         ])  # fmt: skip
     classes = shown.get("classes")
     if isinstance(classes, list) and classes and len(panel) < rows:
