@@ -29,7 +29,8 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     passes = number(layout_shown, "passes") or 1
     total = len(layers) * passes
     panel: list[Line] = [[
-        Span(f"pass {figure((part or 0) + 1)} of {figure(passes)}  ", "bold"), Span(bar((step or 0) / total, 20 if kind else 10), "accent"),
+        Span(f"pass {figure((part or 0) + 1)} of {figure(passes)}  ", "bold"),
+        Span(bar((step or 0) / total, 20 if kind else 10), "accent"),
         Span(f"  layer {figure((layer or 0) + 1)} of {len(layers)}", "dim"),
     ]]  # fmt: skip
     kinds, tiles, used = (list(layout_shown.get(key) or ()) for key in ("kinds", "tiles", "used"))
