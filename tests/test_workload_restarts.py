@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from host.errors import Exit
 from host.faults import Faults
 from host.run.run import Run
+from host.run_folder import read_report
 from host.workloads.registry import prepare, workloads
 from noc.bad_links import LinkFaults
 from noc.transports.mem import MemNetwork
@@ -14,8 +20,11 @@ from tests.tools.examples import Example
 from tests.tools.grids import some
 from tests.tools.losses import _live, report_of, run_with_losses
 from tests.tools.processes import children, gone
+from tests.tools.work import crowding
 
 pytestmark = pytest.mark.timeout(120)
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -25,6 +34,11 @@ def example(request, tmp_path):
 
 def outcome(job, run):
     return report_of(job, run), run.recorder.ledger().port_counts.tobytes()
+
+
+def metrics(report):
+    """Return what a run came to, without what belongs to a clock."""
+    return {metric["name"]: metric["value"] for metric in report["metrics"] if not metric["name"].endswith("_s")}
 
 
 def begun(example):
@@ -60,10 +74,38 @@ def test_a_pe_is_killed_under_restart(example):
     assert restart["part"] == name
     assert restart["problem"].startswith(f"{name} died (SIGKILL) while RUNNING, at tick ")
     assert ran.report["events"] == whole.report["events"]
-    assert [m["value"] for m in ran.report["metrics"] if not m["name"].endswith("_s")] == [
-        m["value"] for m in whole.report["metrics"] if not m["name"].endswith("_s")
-    ]
+    assert metrics(ran.report) == metrics(whole.report)
     assert gone(children)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", workloads(), indirect=True)
+def test_a_run_whose_launcher_is_killed_is_resumed(example):
+    whole = example.run(transport="mem")
+    tick_s = max(5.0 / whole.report["emulation"]["ticks"], 0.1)  # long enough for a journal, which is written once a second
+    out, slow = example.new_folder(), f"slow={whole.layout['pes'][0]['name']}:{tick_s}"
+
+    def launch(*words):
+        command = [sys.executable, ROOT / "launch.py", example.command, *words, "--no-monitor", "--no-pictures"]
+        return subprocess.Popen(command, cwd=example.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    launcher = launch(*example.flags(restart=True, snapshot=1), "--fault", slow, "--out", out)
+    deadline = time.monotonic() + 60 * crowding()
+    while not (out / "journal.msgpack").exists():
+        assert launcher.poll() is None, launcher.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    launcher.kill()
+    launcher.communicate()
+    assert not (out / "report.json").exists()
+    resumed = launch("--resume", out)
+    said = resumed.communicate()[1]
+    assert resumed.returncode == 0, said
+    report = read_report(out)
+    (restart,) = report["recovery"]["restarts"]
+    assert restart["part"] == "the launcher"
+    assert report["events"] == whole.report["events"]
+    assert metrics(report) == metrics(whole.report)
 
 
 @pytest.mark.slow
