@@ -1,16 +1,20 @@
 """`python -m bench.gesture_step [MODEL]`: a step of a spiking gesture network of the published size, in 8 bits.
 
 As 51 and 147 PE processes at batch 1, and at batch 6 a sample and step, beside the same network in torch on one thread, which
-emulates no chip. MODEL is a checkpoint or NIR file, `seeded`, or the shipped one (without it). Sizes alternate from
-run to run, so that a machine that slows down slows them all; figures are medians.
+emulates no chip. MODEL is a checkpoint or NIR file, `seeded`, or the shipped one (without it). Both hear spikes from a file: what
+the synthetic camera takes to draw a scene is no part of a step. Sizes alternate from run to run, so that a machine that slows
+down slows them all; figures are medians.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +29,7 @@ from models.checkpoint import Model
 from models.dvs.samples import CLASSES
 from models.dvs.spike_frames import SpikeBins, spike_frames
 from models.dvs.synthetic import open_synthetic
-from models.network import Network
+from models.network import Array, Network
 from models.quantise.grids import Grid
 from models.quantise.spiking import quantise_spiking
 from models.spiking_classifier import seeded_classifier
@@ -40,19 +44,24 @@ def measure(model: str = "snn", runs: int = 3, samples: int = 6) -> Figures:
     """Measure, print, and return the figures that have a target."""
     done: dict[str, list[float]] = {key: [] for key in RUNS}
     hashes = set()
-    for _ in range(runs):
-        for key, (pes, batch) in RUNS.items():
-            options = Options(
-                checkpoint=model, bits=_BITS, alone=True, samples=samples, pes=pes, batch=batch, mapping="balanced"
-            )  # fmt: skip
-            outcome = Launcher(options, lambda _: None, lambda _: None).run()
-            assert outcome.report is not None and outcome.problem is None, outcome.problem
-            assert outcome.report["conservation"]["wrong"] == []
-            done[key].append(outcome.report["emulation"]["ms_per_token"])
-            hashes.add(outcome.report["events"]["sha256"])
+    network, bins = quantised(model)
+    spikes = drawn_spikes(bins, samples)
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder) / "spikes.npz"
+        np.savez(inputs, inputs=spikes)
+        for _ in range(runs):
+            for key, (pes, batch) in RUNS.items():
+                options = Options(
+                    checkpoint=model, bits=_BITS, alone=True, inputs=str(inputs), pes=pes, batch=batch, mapping="balanced"
+                )  # fmt: skip
+                outcome = Launcher(options, lambda _: None, lambda _: None).run()
+                assert outcome.report is not None and outcome.problem is None, outcome.problem
+                assert outcome.report["conservation"]["wrong"] == []
+                done[key].append(outcome.report["emulation"]["ms_per_token"])
+                hashes.add(outcome.report["events"]["sha256"])
     assert len(hashes) == 1, "the same events on any number of PEs and in any batch"
     figures = {key: statistics.median(times) for key, times in done.items()}
-    by_torch = torch_step_ms(*quantised(model), samples)
+    by_torch = torch_step_ms(network, bins, spikes)
     print(f"a spiking network of the published size, {_BITS} bits, {samples} samples, {runs} runs of each; medians")
     print("  PEs  batch  ms a sample and step   times torch (it emulates no chip)")
     for key, (pes, batch) in RUNS.items():
@@ -69,14 +78,18 @@ def quantised(model: str) -> tuple[Network, SpikeBins]:
     return quantise_spiking(chosen.network, Grid(bits=_BITS))[0], bins_of(Options(), chosen.provenance)
 
 
+def drawn_spikes(bins: SpikeBins, samples: int) -> Array:
+    """Return spikes of the synthetic camera, bool (samples, steps, channels, rows, columns)."""
+    drawn = islice(open_synthetic("test", slice_us=bins.duration_us).samples(), samples)
+    return np.stack([spike_frames(sample.events, bins).astype(bool) for sample in drawn])
+
+
 def torch_step_ms(
-    network: Network, bins: SpikeBins, samples: int, batches: Sequence[int] = (1, 6), runs: int = 3
+    network: Network, bins: SpikeBins, spikes: Array, batches: Sequence[int] = (1, 6), runs: int = 3
 ) -> dict[int, float]:
     """Return what a sample and step takes in torch on one thread, by batch."""
     torch.set_num_threads(1)
-    cells = []
-    for sample, _ in zip(open_synthetic("test", slice_us=bins.duration_us).samples(), range(samples), strict=False):
-        cells.append(np.packbits(spike_frames(sample.events, bins).reshape(-1).astype(bool)))
+    cells = [np.packbits(sample.reshape(-1)) for sample in spikes]
     whole = SpikeSamples(
         cells=np.stack(cells), labels=np.zeros(len(cells), np.int64), subjects=("",) * len(cells), names=("",) * len(cells),
         source="", bins=bins,

@@ -25,6 +25,11 @@ LACKS = {
 }
 
 
+def members_needed() -> str:
+    """Return what the fork server of this process's run loads for its children, as one name for the kind of run."""
+    return f"{os.environ.get(PRELOAD_VARIABLE, '')} {os.environ.get(MEMBERS_VARIABLE, '')}"
+
+
 def code_for_lack(error: BaseException) -> int | None:
     """Return the exit code for an error that means that a process got no memory, or no task; None for any other."""
     number = error.errno if isinstance(error, OSError) else 0

@@ -18,7 +18,14 @@ from types import TracebackType
 from typing import Any
 
 from host.processes import parent_death
-from host.processes.fork_environment import MEMBERS_VARIABLE, OPTIONS_VARIABLE, PRELOAD_VARIABLE, code_for_lack, is_hang_up
+from host.processes.fork_environment import (
+    MEMBERS_VARIABLE,
+    OPTIONS_VARIABLE,
+    PRELOAD_VARIABLE,
+    code_for_lack,
+    is_hang_up,
+    members_needed,
+)
 from models.network import ModelError
 
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
@@ -74,7 +81,7 @@ def _load_kernels() -> tuple[dict[str, Any], float]:
     begin = time.perf_counter()
     from models.compute.compiling import cache_is_complete, compiled_now
 
-    is_cached = cache_is_complete(_need())
+    is_cached = cache_is_complete(members_needed())
     if not is_cached and (refusal := _compile_in_another_process()):
         return refusal, 0.0
     _warm()
@@ -92,7 +99,8 @@ def _compile_in_another_process() -> dict[str, Any]:
     if not pid:
         parent_death.die_with_fork_server()
         try:
-            if refusal := _refusal():
+            refusal, job = _prepare()
+            if refusal:
                 os.write(writing, json.dumps(refusal).encode())
                 os._exit(0)
             how_often = "once for this version of the code" if cache_is_writable() else "at each run: the cache cannot be written"
@@ -100,7 +108,11 @@ def _compile_in_another_process() -> dict[str, Any]:
             sys.stderr.flush()
             if cache_is_writable():
                 _warm()
-                mark_cache_complete(_need())
+                mark_cache_complete(members_needed())
+                if job is not None:
+                    from host.run.late_compile import compile_late
+
+                    compile_late(job.placement)
         finally:  # an error shows again, with its cause, when the fork server does it itself
             os._exit(0)
     os.close(writing)
@@ -110,34 +122,29 @@ def _compile_in_another_process() -> dict[str, Any]:
     return dict(json.loads(said)) if said else {}
 
 
-def _refusal() -> dict[str, Any]:
-    """Return why the run is refused, and its exit code; {} where it is not, as far as it is known."""
+def _prepare() -> tuple[dict[str, Any], Any]:
+    """Return why the run is refused, and its exit code, {} where it is not; and its job, None where that is not known."""
     if not (options := os.environ.get(OPTIONS_VARIABLE)):
-        return {}
+        return {}, None
     shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         from host.run.prepared import REFUSALS, code_of, prepared
 
         try:
-            prepared(json.loads(options))
+            return {}, prepared(json.loads(options))
         except REFUSALS as error:
-            return {"problem": str(error), "code": int(code_of(error))}
+            return {"problem": str(error), "code": int(code_of(error))}, None
     except Exception:  # a bug, or a lack of memory, which shows in the host
-        return {}
+        return {}, None
     finally:
         os.dup2(shown, 2)
-    return {}
 
 
 def _named() -> str:
     """Return what is compiled of a run, in a few words."""
     members = os.environ.get(MEMBERS_VARIABLE, "").split(",")
     return ", ".join(["a PE's tick", *(name.rpartition(".")[2] for name in members if name.startswith("models."))])
-
-
-def _need() -> str:
-    return f"{os.environ.get(PRELOAD_VARIABLE, '')} {os.environ.get(MEMBERS_VARIABLE, '')}"
 
 
 def _warm() -> None:
@@ -160,6 +167,7 @@ def _load_all() -> None:
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
     from models.compute import exponentials  # noqa: F401 - the reference's
     from models.compute.compiling import compile_callbacks
+    from models.compute.late_variants import load_noted
 
     for module in filter(None, os.environ.get(MEMBERS_VARIABLE, "").split(",")):
         _load_member(module)
@@ -168,6 +176,8 @@ def _load_all() -> None:
 
         _load_module(preload)
         heads.warm_loaded()
+    with _left_to_who_needs_it():
+        load_noted(members_needed())
     compile_callbacks()
 
 

@@ -16,12 +16,11 @@ from typing import Any
 from host.cost.ledger import RunLedger
 from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.errors import Exit
-from host.mapping.placement import Placement
-from host.mapping.sharding import share_sizes
 from host.options import transport_named
 from host.run.clock import SYSTEM_CLOCK, Clock
 from host.run.content_store import ContentStore
 from host.run.journal import Journal, journal_for
+from host.run.late_compile import compile_late
 from host.run.launch_plan import layout_of
 from host.run.live_price import LivePrice
 from host.run.pipe import Pipe, send_record
@@ -40,7 +39,6 @@ from noc.packet import HOST, Outgoing
 from noc.serve import post
 from noc.transport import Transport
 from noc.wire import WireError, decode, unpack_status
-from pe.compile_ahead import compile_ahead
 from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
 from pe.link import PeLink
@@ -74,7 +72,7 @@ def drive(
         journal = journal_for(job, run, folder, resume=resume)
     except REFUSALS as error:
         return send_record(pipe, "refused", text=str(error), code=int(code_of(error)))
-    _compile_for(job.placement)
+    compile_late(job.placement)
     if content_folder is not None:
         store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
@@ -87,13 +85,6 @@ def drive(
         if saved is not None:
             saved.close()
     return None
-
-
-def _compile_for(placement: Placement) -> None:
-    """Compile what PEs will call and few runs use, once for all of them."""
-    network, request = placement.network, placement.request
-    sizes = (size for placed in placement.pes for size in share_sizes(network, request, placed.share))
-    compile_ahead(sizes, {n: network.populations[n].params for n in network.layers})
 
 
 class HostLoop:

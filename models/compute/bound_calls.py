@@ -20,7 +20,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Annotated, Any, NamedTuple, TypeAlias, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, get_type_hints
 
 import numba
 import numpy as np
@@ -128,9 +128,15 @@ _USUAL_EVENTS = EventType()
 
 
 class Bindable:
-    """A function with named operands, made by `bindable`; compiled for each set of types that it is bound to."""
+    """A function with named operands, made by `bindable`; compiled for each set of types that it is bound to.
+
+    `declared`: every one of this process, by module and name.
+    """
+
+    declared: ClassVar[dict[tuple[str, str], Bindable]] = {}
 
     def __init__(self, function: Callable[..., int | None]) -> None:
+        Bindable.declared[function.__module__, function.__qualname__] = self
         self._function = function
         self._hints: dict[str, Any] = get_type_hints(function, include_extras=True)
         self._answers = self._hints.pop("return") is int
@@ -138,6 +144,7 @@ class Bindable:
         self._typed = tuple(name for name in self._operands if len(self._hints[name].__metadata__) > 1)
         self._takes_events = EventValues in self._hints.values() or EventKeys in self._hints.values()
         self._compiled: dict[tuple[str, ...], CFunction] = {}
+        self._usual: tuple[str, ...] | None = None
 
     def bind(self, events: EventType = _USUAL_EVENTS, /, **operands: Array | int) -> Call:
         """Bind every operand by its name, for such events; TypeError where one is missing or unknown."""
@@ -149,11 +156,28 @@ class Bindable:
 
     def compile_usual(self) -> None:
         """Compile for the types that most runs use."""
-        self._compile(tuple(self._hints[name].__metadata__[1] for name in self._typed), _USUAL_EVENTS)
+        kinds = tuple(self._hints[name].__metadata__[1] for name in self._typed)
+        self._compile(kinds, _USUAL_EVENTS)
+        self._usual = self._key(kinds, _USUAL_EVENTS)
+
+    def late_keys(self) -> list[tuple[str, ...]]:
+        """Return what it was compiled for beside the types that most runs use."""
+        return [key for key in self._compiled if key != self._usual]
+
+    def prepare(self, key: tuple[str, ...]) -> None:
+        """Declare the function for what `late_keys` says, as binding it would; nothing where that is none of its keys."""
+        kinds, events = (
+            (key[:-2], EventType(key[-2], bool(key[-1]))) if self._takes_events and len(key) > 1 else (key, _USUAL_EVENTS)
+        )
+        if len(kinds) == len(self._typed) and events.payload in PAYLOADS and all(kind in _KINDS for kind in kinds):
+            self._compile(kinds, events)
+
+    def _key(self, kinds: tuple[str, ...], events: EventType) -> tuple[str, ...]:
+        return (*kinds, events.payload, "dense" if events.dense else "") if self._takes_events else kinds
 
     def _compile(self, kinds: tuple[str, ...], events: EventType) -> CFunction:
         """Return the function for arrays of these types in its operands that ask for one, and such events."""
-        key = (*kinds, events.payload, "dense" if events.dense else "") if self._takes_events else kinds
+        key = self._key(kinds, events)
         if key not in self._compiled:
             self._compiled[key] = call(self._at_block(dict(zip(self._typed, kinds, strict=True)), events, key))
         return self._compiled[key]

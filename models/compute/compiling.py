@@ -27,7 +27,7 @@ _COMPILED = (
     "models/tile_steps",
     "pe",
 )  # a PE's tick inlines of several of these
-_COMPLETE = "whole"  # begins the name of a mark in the cache's folder, when that has everything for a kind of run
+_COMPLETE = "whole"  # begins the name of a mark in the cache's folder, when that has everything for a kind of run, and of a note
 _dispatchers: list[Any] = []
 _callbacks: list[Any] = []
 
@@ -122,6 +122,16 @@ def cache_is_writable() -> bool:
 def mark_cache_complete(need: str = "") -> None:
     """Mark the cache as complete for whoever loads `need`; if the mark cannot be written, every start checks again."""
     _folder.write(_mark(need), b"")
+
+
+def cache_read(name: str) -> bytes | None:
+    """Return what was kept in the cache's folder under a name, for these sources; None where there is nothing."""
+    return _folder.read(_mark(name))
+
+
+def cache_write(name: str, content: bytes) -> None:
+    """Keep something small in the cache's folder under a name; where it cannot be written, nothing."""
+    _folder.write(_mark(name), content)
 
 
 def _mark(need: str) -> str:
