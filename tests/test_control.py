@@ -251,7 +251,7 @@ def test_the_summary_and_the_page_say_it_all(example):
     report = json.loads(json.dumps(example.run(transport="mem", **SHORT).report))
     text = "\n".join(summary_lines(report, {}))
     for part in ("return       6.0, sd 0.0, worst 6, 0 % at least 475; 3 episodes of cartpole", "3 ticks, ", "synaptic events",
-                 "ticks back to back", "layers side by side", "ticks of 1000 us", "0 of 18 too late for 20 ms", "dynamic",
+                 "ticks back to back", "layers side by side", "ticks of 1.00 ms", "0 of 18 too late for 20 ms", "dynamic",
                  "the whole chip", "an episode:",
                  "0.006 J on SpiNNaker2 and 0.145 J on GTX 1650", "up to 32x", "not known"):  # fmt: skip
         assert part in text, part

@@ -89,11 +89,12 @@ def reads_s(inputs: Sequence[InputReads], chip: ChipSpec, table: CostTable) -> F
         together = PortPairs(*(np.concatenate(parts) for parts in zip(*fields, strict=True)))
         mesh_s[:, layer] = blocked(pairs_cycles(together, port)[0], chip, table) / chip.noc_clock_hz
     latency_s = np.max([one.hops for one in inputs], axis=0) * chip.hop_cycles / chip.noc_clock_hz
-    return mixed(np.maximum(read_s, mesh_s) + latency_s, table)
+    return table["noc_form_ratio"] * mixed(np.maximum(read_s, mesh_s) + latency_s, table)
 
 
 def dram_answers_s(transfers: TransferMoves, exchanges: Exchanges, chip: ChipSpec, table: CostTable) -> F64:
     """Return how long the busiest DRAM takes until the last of what PEs ask has arrived, (positions, layers' exchanges)."""
     way_s = mixed(transfers.mean_hops[:, exchanges.layers] * chip.hop_cycles / chip.noc_clock_hz, table)
     read_s = transfers.dram_bytes / chip.dram_sustained_bytes_per_s
-    return np.where(read_s > 0, chip.dma_setup_cycles / chip.pe_clock_hz + read_s + way_s, 0.0)
+    answers_s = table["noc_form_ratio"] * (chip.dma_setup_cycles / chip.pe_clock_hz + read_s + way_s)
+    return np.where(read_s > 0, answers_s, 0.0)

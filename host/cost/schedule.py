@@ -23,7 +23,7 @@ from host.cost.link_cost import LinkCost
 from host.cost.moves import Moves
 from host.cost.schedule_record import Schedule
 from host.cost.scheduled import is_scheduled, scheduled
-from host.cost.transit import inputs_s, transit
+from host.cost.transit import form_error_s, inputs_s, transit
 from models.network import F64, Array
 from noc.chip import ChipSpec
 
@@ -45,7 +45,7 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
     turns, exchanges, noc = ledger.turns, ledger.exchanges, moves.noc
     shape, turn_pe = (ledger.positions, len(exchanges.layers)), ledger.shards["pe"][ledger.turns.shard]
     pipelined, waited = table.settings["schedule"] == "pipelined", table.settings["dram"] == "waited"
-    q = table["transit_exposed_share"]
+    q, ratio = table["transit_exposed_share"], table["noc_form_ratio"]
     sender_s = _longest_senders_s(ledger, cycles, (SEND, TRANSFERS), chip)
     on_mesh = transit(noc, moves.waits, sender_s, chip, table, with_input=not waited)
     transit_s = on_mesh.under_way_s
@@ -54,9 +54,11 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
     arrive_s = np.maximum(on_mesh.written_s, begun_s + links.busy_s) + on_mesh.away_s + links.way_s
     links_s = np.maximum(arrive_s - sender_s - transit_s, 0) + q * np.minimum(links.busy_s, on_mesh.together_s)
     links_s = links_s * (links.way_s > 0)
+    of_mesh_s, of_both_s = (form_error_s(sender_s, after_s, table) for after_s in (transit_s, transit_s + links_s))
+    transit_s, links_s = transit_s + of_mesh_s, np.maximum(links_s + (of_both_s - of_mesh_s), 0)
     wait_s, input_links_s = np.zeros(shape), np.zeros(shape)
     if waited:
-        arrival_s = inputs_s(noc, moves.waits, links.input_busy_s, chip, table) + links.input_way_s
+        arrival_s = ratio * (inputs_s(noc, moves.waits, links.input_busy_s, chip, table) + links.input_way_s)
         for number, reads in enumerate(moves.inputs):
             input_links_s[:, reads.first] += arrival_s[:, number]
         wait_s = reads_s(moves.inputs, chip, table) + input_links_s

@@ -11,6 +11,7 @@
 - q (`transit_exposed_share`): how much of the shorter of the two the longer does not hide.
 
 What goes to other chips is a third party: it is written, crosses links (`link_cost.py`) and two meshes, while the rest is sent.
+The form has an error of its own: all of an exchange takes `noc_form_ratio` of what it says, but no less than its sender.
 
 A port takes a flit in `port_flit_cycles` of the PE's clock, a link one each cycle of the NoC's. Which routes the tables hold is not
 published: the time is that of the balanced ones and that of the nearest, weighted by `nearest_routes_share`. All of this was set
@@ -163,6 +164,14 @@ def transit(noc: NocTraffic, waits: PlacementWaits, sender_s: F64, chip: ChipSpe
     written = before_s if noc.transfers is None and table.settings["messages"] != "multicast" else sender_s
     away_s = mixed(np.broadcast_to(noc.hops_away[:, None, layers] * hop_s, mesh_s.shape), table)
     return Transit(under_way_s, np.maximum(sender_s, mixed(mesh_s, table)), written, away_s)
+
+
+def form_error_s(sender_s: F64, after_s: F64, table: CostTable) -> F64:
+    """Return how much longer an exchange takes than the closed form says, or less: of one whose sender takes `sender_s`, and in
+    which messages are under way for `after_s` more. No message, no error; and it takes as long as its sender at least.
+    """
+    error_s = np.maximum((table["noc_form_ratio"] - 1) * (sender_s + after_s), -after_s)
+    return np.where(after_s > 0, error_s, 0.0)
 
 
 def inputs_s(noc: NocTraffic, waits: PlacementWaits, link_busy_s: F64, chip: ChipSpec, table: CostTable) -> F64:

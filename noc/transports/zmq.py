@@ -8,6 +8,7 @@ packet is ever lost in silence; the host's window keeps the queues far from full
 
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,9 +23,10 @@ PROCESSES = True
 JOINS_MACHINES = True
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
 _CALL_AGAIN_MS = 10  # between two calls to a neighbour that is not up yet
+_AWAKE_S = 30e-6  # that a router looks out for the next message before it sleeps: to be woken takes as long
 _CLOSE_LINGER_MS = 200  # enough for a last `Stopped` or `Fault`, short enough for any exit
 # Plain integers: combining the library's flags anew for each message costs more than the send itself.
-_MORE, _LAST = int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.NOBLOCK)
+_MORE, _AT_ONCE = int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.NOBLOCK)
 
 
 def new_address() -> str:
@@ -89,7 +91,7 @@ class RouterSocket:
             self.socket.setsockopt(zmq.RCVTIMEO, int(timeout_s * 1000))
             self._timeout_s = timeout_s
         try:
-            identity = self._receive()
+            identity = self._receive_awake() or self._receive()
         except zmq.Again:
             return None
         sender = self._names.get(identity) or self._prove(identity)
@@ -99,6 +101,19 @@ class RouterSocket:
         while payload.more:
             payload = self._receive(copy=False)
         return sender, b""  # nothing decodes as no message, and is counted as such
+
+    def _receive_awake(self) -> bytes | None:
+        """Return the first frame of what comes within a moment, None where nothing does."""
+        end_s = 0.0
+        while True:
+            try:
+                return bytes(self._receive(_AT_ONCE))
+            except zmq.Again:
+                now_s = time.perf_counter()
+                end_s = end_s or now_s + _AWAKE_S
+                if now_s >= end_s:
+                    return None
+                os.sched_yield()  # to whoever it waits for
 
     def _prove(self, identity: bytes) -> str:
         name = name_in(identity, self._secret)
@@ -113,7 +128,7 @@ class RouterSocket:
             self.socket.send(self._routing_id(destination), _MORE)
             if raw is not self._raw:  # a bundle goes to a layer's PEs one after another: it is copied once, not for each
                 self._raw, self._frame = raw, zmq.Frame(raw, copy=True)
-            self.socket.send(self._frame, _LAST, copy=False)
+            self.socket.send(self._frame, _AT_ONCE, copy=False)
         except zmq.ZMQError as error:
             raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from models.numerics import payload_bytes
 from models.seeded import seeded_egru
 from noc.chip import PeId, load_chip
 from noc.mesh_routes import load_table as load_routes
-from tests.tools.flit_simulation import Mesh, Result, Send
+from tests.tools.flit_simulation import Mesh, Send
 from tests.tools.ledgers import DVS, destinations, heard_by, invented, placed
 
 CHIP = load_chip()
@@ -30,6 +31,7 @@ NO_LIMIT = 10**9  # a FIFO's depth that is none
 NETWORKS = {
     "300 > 600 > 300": ((64, (300, 600, 300), 0.1), 120, "csr"),
     "900": ((64, (900,), 0.1), 90, "csr"),
+    "480": ((64, (480,), 0.1), 120, "csr"),
     "paper's language model": ((), 150, "csr"),
     "paper's gesture model": ((*DVS, 1.0), 128, "dense"),
 }
@@ -44,7 +46,21 @@ LOADS = (
 )
 """Traffic, load, settings of a price and activity: light is events at 2 % activity; full, in multicast, an event of each unit, in
 other modes the whole slice of every sender, the price's default."""
-TRANSFER_LOADS = (("light", 64, 1), ("full", 4096, 8))  # bytes of a tile, tiles of a PE
+
+
+class Tiles(NamedTuple):
+    """Transfers on the PEs of a network: each PE sends to the one `step` places on; all read DRAM, or a `few`; and by load, bytes
+    of a tile and tiles of a PE.
+    """
+
+    network: str
+    step: int
+    few: int
+    loads: tuple[tuple[str, int, int], ...]
+
+
+SETTING_TILES = Tiles("480", 49, 12, (("light", 128, 1), ("full", 2048, 12)))
+JUDGED_TILES = Tiles("900", 37, 8, (("light", 64, 1), ("full", 4096, 8)))
 
 
 @dataclass(frozen=True)
@@ -124,25 +140,27 @@ def input_cases(loads: Sequence[tuple] = LOADS[4:]) -> Iterator[Case]:
         yield Case("input to another chip", load, network, ledger, (), ())
 
 
-def transfer_cases() -> Iterator[Case]:
+def transfer_cases(of: Tiles = JUDGED_TILES) -> Iterator[Case]:
     """Yield transfers of tiles: from PE to PE, from one PE to all, from all to one, and with the DRAM."""
-    for load, size, tiles in TRANSFER_LOADS:
+    pes, ledger = NETWORKS[of.network][1], ledger_of(of.network, 0.0)
+    for load, size, tiles in of.loads:
         for where, rows in (
-            ("each PE to the one 37 places on", [(pe, (pe + 37) % 90) for pe in range(90)]),
-            ("one PE to 89", [(0, pe) for pe in range(1, 90)]),
-            ("89 PEs to one", [(pe, 0) for pe in range(1, 90)]),
+            (f"each PE to the one {of.step} places on", [(pe, (pe + of.step) % pes) for pe in range(pes)]),
+            (f"one PE to {pes - 1}", [(0, pe) for pe in range(1, pes)]),
+            (f"{pes - 1} PEs to one", [(pe, 0) for pe in range(1, pes)]),
         ):
-            yield transfer_case("tiles", load, where, rows, size, tiles)
-        for kind, number in (("read", 90), ("read", 8), ("written", 90)):
+            yield transfer_case(ledger, "tiles", load, where, rows, size, tiles)
+        for kind, number in (("read", pes), ("read", of.few), ("written", pes)):
             rows = [(pe, -1) for pe in range(number)]
-            yield transfer_case("DRAM", load, f"{kind} by {number} PEs", rows, size, tiles, reads=kind == "read")
+            yield transfer_case(ledger, "DRAM", load, f"{kind} by {number} PEs", rows, size, tiles, reads=kind == "read")
 
 
 def transfer_case(
-    traffic: str, load: str, where: str, rows: list[tuple[int, int]], size: int, tiles: int, *, reads: bool = False
+    ledger: Ledger, traffic: str, load: str, where: str, rows: list[tuple[int, int]], size: int, tiles: int, *, reads: bool = False
 ) -> Case:
-    """Return a case in which PEs send others (-1: the DRAM) so many tiles of so many bytes, or read them, and nothing else."""
-    ledger = ledger_of("900", 0.0)
+    """Return a case in which PEs of a ledger send others (-1: the DRAM) so many tiles of so many bytes, or read them, and nothing
+    else.
+    """
     heard = np.flatnonzero(ledger.ports["source"] == 0)  # nobody listens to the layer
     counts = np.zeros((1, len(rows), 4), np.uint32)
     counts[..., [READS, READ_BYTES] if reads else [MESSAGES, BYTES]] = tiles, tiles * size
@@ -179,16 +197,40 @@ def predicted(case: Case, nearest: bool, *more: str, fifo_flits: int = 0) -> flo
     return longest * CHIP.noc_clock_hz
 
 
+BANDED = ("noc_blocking_flits", "noc_form_ratio")
+"""What a simulation does not know: what FIFOs cost, whatever depth they have, and the closed form's own error."""
+
+
+def band(case: Case, nearest: bool, names: Sequence[str] = BANDED) -> tuple[float, float]:
+    """Return the NoC cycles of a case with constants and the depth of FIFOs at their low ends and at their high ones; all else is
+    as the simulation has it.
+    """
+    constants, depth = load_table().constants, CHIP.facts["noc_fifo_flits"]
+    low, high = ([f"{name}={getattr(constants[name], end)}" for name in names] for end in ("low", "high"))
+    return predicted(case, nearest, *low, fifo_flits=int(depth.high)), predicted(case, nearest, *high, fifo_flits=int(depth.low))
+
+
 # ---- the simulation
 
 
-def simulated(case: Case, nearest: bool, fifo_flits: int = 0) -> Result:
-    """Return what the flit simulation makes of a case."""
-    mesh, sends = mesh_of(case, nearest)
-    return mesh.run(sends, fifo_flits)
+class Traffic(NamedTuple):
+    """What is sent on a mesh, and the NoC cycle in which the last sender is done with its last message."""
+
+    mesh: Mesh
+    sends: list[Send]
+    sent: float
+
+    def cycles(self, fifo_flits: int = 0) -> int:
+        """Return the NoC cycles from the first send until all has arrived and all senders are done."""
+        return max(self.mesh.run(self.sends, fifo_flits).cycles, round(self.sent))
 
 
-def mesh_of(case: Case, nearest: bool) -> tuple[Mesh, list[Send]]:
+def simulated(case: Case, nearest: bool, fifo_flits: int = 0) -> int:
+    """Return the NoC cycles that the flit simulation makes of a case."""
+    return traffic_of(case, nearest).cycles(fifo_flits)
+
+
+def traffic_of(case: Case, nearest: bool) -> Traffic:
     """Return the mesh of a case by one of the route tables, and what is sent on it."""
     table, pe_cycle = case.table(), CHIP.noc_clock_hz / CHIP.pe_clock_hz
     routes, frame = load_routes("nearest" if nearest else "balanced"), CHIP.link_onboard_frame_s * CHIP.noc_clock_hz
@@ -199,14 +241,18 @@ def mesh_of(case: Case, nearest: bool) -> tuple[Mesh, list[Send]]:
         dram_cycles=16 / (CHIP.dram_sustained_bytes_per_s / 2) * CHIP.noc_clock_hz,
         links={(a, b): (frame, way) for a in range(chips) for b in range(chips) if a != b},
     )  # fmt: skip
-    if case.ledger.has_transfers:
-        return mesh, _transfer_sends(case, table, pe_cycle)
     if not case.layers:
-        return mesh, _input_sends(case)
-    return mesh, [send for layer in case.layers for send in _event_sends(case, table, layer, pe_cycle)]
+        return Traffic(mesh, _input_sends(case), 0)
+    cores: list[_Core] = []
+    if case.ledger.has_transfers:
+        sends = _transfer_sends(case, table, pe_cycle, cores)
+    else:
+        sends = [send for layer in case.layers for send in _event_sends(case, table, layer, pe_cycle, cores)]
+    return Traffic(mesh, sends, max(core.now for core in cores))
 
 
-def _event_sends(case: Case, table: CostTable, layer: int, pe_cycle: float) -> Iterator[Send]:
+def _event_sends(case: Case, table: CostTable, layer: int, pe_cycle: float, cores: list[_Core]) -> Iterator[Send]:
+    """Yield what the PEs of a layer send; they are added to `cores`."""
     ledger, mode = case.ledger, table.settings["messages"]
     port = max(1.0, table["port_flit_cycles"] * pe_cycle)
     for place, shard in enumerate(np.flatnonzero(ledger.shards["population"] == layer).tolist()):
@@ -215,6 +261,7 @@ def _event_sends(case: Case, table: CostTable, layer: int, pe_cycle: float) -> I
         to = sorted(destinations(ledger, shard), key=lambda pe: (pe <= own, pe))  # begins behind itself
         here, away = [pe for pe in to if pe.chip == own.chip], [pe for pe in to if pe.chip != own.chip]
         writer = _Core(own, pe_cycle, table)
+        cores.append(writer)
         if mode == "multicast":
             yield from writer.write([tuple(to)] * events)
             yield from writer.write([tuple(here)], begins=not events)
@@ -266,13 +313,14 @@ class _Core:
         return send
 
 
-def _transfer_sends(case: Case, table: CostTable, pe_cycle: float) -> list[Send]:
+def _transfer_sends(case: Case, table: CostTable, pe_cycle: float, cores: list[_Core]) -> list[Send]:
+    """Return the transfers of PEs, which are added to `cores`."""
     ledger, port = case.ledger, max(1.0, table["port_flit_cycles"] * pe_cycle)
-    cores: dict[PeId, _Core] = {}
+    of_pe: dict[PeId, _Core] = {}
     sends: list[Send] = []
     for row, (shard, to) in enumerate(zip(ledger.peers["shard"].tolist(), ledger.peers["pe"].tolist(), strict=True)):
         pe = ledger.pes[ledger.shards["pe"][shard]]
-        core = cores.setdefault(pe, _Core(pe, pe_cycle, table))
+        core = of_pe.setdefault(pe, _Core(pe, pe_cycle, table))
         sent, size, reads, read_size = ledger.transfers[0, row].tolist()
         for _ in range(sent + reads):
             flits = -(-(size + read_size) // (sent + reads) // 16)
@@ -284,4 +332,5 @@ def _transfer_sends(case: Case, table: CostTable, pe_cycle: float) -> list[Send]
                 half = (flits + 1 - dram) // 2
                 ends = (("dram", 0, dram), (pe,)) if reads else (pe, (("dram", 0, dram),))
                 sends += [Send(one.cycle, *ends, half)] if half else []
+    cores += of_pe.values()
     return sorted(sends, key=lambda send: send.cycle)

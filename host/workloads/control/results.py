@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from host.show.quantities import format_quantity
 from host.workloads.contract import Metric
 from host.workloads.control import METRICS
 from host.workloads.control.action_costs import ActionCosts
@@ -129,7 +130,9 @@ def cost_metrics(setting: Setting, costs: ActionCosts | None, actions: int) -> l
     period = f"of {1e3 * setting.period_s:g} ms" if setting.period_s else ""
     metrics = [
         METRICS["action_time"]._replace(value=1e3 * float(in_line.mean()), note=lanes_note),
-        METRICS["action_time_timer"]._replace(value=1e3 * float(timed.mean()), note=f"ticks of {1e6 * setting.timer_s:g} us"),
+        METRICS["action_time_timer"]._replace(
+            value=1e3 * float(timed.mean()), note=f"ticks of {format_quantity(setting.timer_s, 's')}"
+        ),
     ]
     metrics.append(METRICS["action_energy"]._replace(value=1e3 * costs.chip_j / actions, note="the whole chip, back to back"))
     if setting.period_s:

@@ -77,7 +77,7 @@ def _costs(result: Mapping[str, Any]) -> list[str]:
     for name, words in (
         ("back_to_back", "ticks back to back"),
         ("side_by_side", "layers side by side"),
-        ("timer", f"ticks of {1e6 * result['timer_s']:g} us"),
+        ("timer", f"ticks of {format_quantity(result['timer_s'], 's')}"),
     ):
         latency = costs["latency"][name]
         missed = f", {latency['missed']:,} of {costs['rounds']:,} too late for {1e3 * period_s:g} ms" if period_s else ""
