@@ -12,7 +12,7 @@ from typing import Any
 
 from noc import packet
 from noc.columns import Columns, MakeColumns
-from noc.exchange import ExchangeError
+from noc.dram_endpoint import ExchangeError
 from noc.link_counts import LinkCounts
 from noc.packet import (
     HOST,

@@ -28,7 +28,7 @@ from models.foreign.request import ImportRequest
 from models.operators import operator
 from models.quantise.dnn import quantise_dnn
 from models.quantise.dnn_lower import DnnSettings
-from noc.exchange import DramEndpoint
+from noc.dram_endpoint import DramEndpoint
 from tests.tools.grids import some
 from tests.tools.losses import run_with_losses
 
