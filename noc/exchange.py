@@ -144,8 +144,8 @@ class Exchange:
         boxes.missing -= 1
         for name in (*way.targets, *way.links):
             boxes.left[name] -= 1
-        ready = ([name for name in names if not boxes.left[name]] for names in way)
-        return Settled(*ready, is_through=not boxes.missing)
+        targets, links = ([name for name in names if not boxes.left[name]] for names in way)
+        return Settled(targets, links, not boxes.missing)
 
     def bundle(self, tick: int, target: str, sections: tuple[Section, ...]) -> Bundle | Packed:
         """Return the bundle of a target whose transfers are all in."""

@@ -24,6 +24,7 @@ from noc.packet import (
     Linked,
     Message,
     Outgoing,
+    Packed,
     Peek,
     Peeked,
     Relay,
@@ -184,7 +185,7 @@ class ChipRouter:
     def _up(self, letter: Letter) -> Outgoing:
         return self._through(self._wiring.up, letter)
 
-    def _through(self, link: str, letter: Message | bytes) -> Outgoing:
+    def _through(self, link: str, letter: Message | Packed | bytes) -> Outgoing:
         if link in self._not_linked:
             self._held.append(((link,), letter))
             return []

@@ -105,7 +105,7 @@ class Join:
             alone = endpoint if endpoint == HOST or endpoint in targets else ""
             groups.setdefault((waits_for, routed, alone), []).append(endpoint)
         alike: dict[Any, int] = {}
-        made = []
+        made: list[Group] = []
         for (numbers, routed, alone), names in groups.items():
             kind = alike.setdefault((numbers, routed, names == [HOST]), len(alike))
             made.append(Group(numbers, routed, tuple(names), alone in targets, kind, len(made)))

@@ -152,9 +152,8 @@ class CompiledColumns(Columns):
         self._exchange: CompiledExchange | None = exchange  # type: ignore[assignment]  # as it is made below
         if self._exchange is not None:
             state["boxes"], state["read"], state["put"] = self._exchange.calls
-            for name, number in self._exchange.sources.items():
-                if name in self._numbers:
-                    self._senders[self._numbers[name]]["source"] = number
+            for name in self._numbers:
+                self._senders[self._numbers[name]]["source"] = self._exchange.sources.get(name, EMPTY)
         self._make_out(_PAGE_BYTES)
         self._groups: dict[tuple[str, ...], _Group] = {}
         self._block = int(self._state.ctypes.data)

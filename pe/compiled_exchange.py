@@ -13,12 +13,14 @@ import numpy as np
 from models.compute.bound_calls import called
 from models.network import Array
 from noc.columns import CROWDED
-from noc.exchange import Exchange, ExchangeError, Settled, is_dram
+from noc.dram_endpoint import ExchangeError
+from noc.exchange import Exchange, Settled, is_dram
 from noc.packet import KINDS, Bundle, Packed, Relay, Section, Transfer
 from noc.wire import encode, encode_transfer
 from pe.bound_tick import encode_name, on_bytes
 from pe.box_calls import put_last, put_transfers, read_transfers, settle, write_box
 from pe.box_records import (
+    ADDRESS,
     ALLOWED,
     AT,
     BOXES,
@@ -26,8 +28,10 @@ from pe.box_records import (
     CHAIN,
     DATA_AT,
     KIND,
+    NUMBER,
     OPEN,
     ROW,
+    SIZE,
     SOURCE,
     SOURCE_NAME,
     TARGET_NAME,
@@ -37,6 +41,7 @@ from pe.msgpack_codec import NAME_BYTES
 from pe.record_words import view_of, words_of
 
 _PAGE_BYTES, _ROWS = 1 << 14, 1 << 8
+_MOST_OPEN = 1 << 12
 _NOBODY = -1
 _SENDER, _SLOT, _NUMBER, _NEED_ROWS, _NEED, _READY, _DONE, _READ_BYTES, _WRITTEN_BYTES = words_of(
     BOXES, "sender", "slot", "number", "need_rows", "need", "ready", "done", "read_bytes", "written_bytes"
@@ -52,6 +57,8 @@ class CompiledExchange(Exchange):
 
     def __init__(self, chip: int, plan: Sequence[Any], first: int = 0, most_open: int = 1) -> None:
         super().__init__(chip, plan, first, most_open)
+        if not 0 <= most_open <= _MOST_OPEN:
+            raise ValueError(f"{most_open} ticks may be open; at most {_MOST_OPEN}")
         self.sources: Mapping[str | int, int] = {source: number for number, source in enumerate(self.ways)}
         self._places = {name: number for number, name in enumerate((*self.targets, *self.links))}
         self._box_names = [*self._places]
@@ -114,7 +121,7 @@ class CompiledExchange(Exchange):
                     if _on_wire(name) is not None and place != _NOBODY:
                         allowed.append((self._ids[name], place, is_dram(name)))
                 row["allowed"] = len(allowed) - row["first"]
-        self._hold("allowed", np.array(allowed or [(0, 0, 0)], ALLOWED))
+        self._hold("allowed", np.array(allowed or [(0, 0, False)], ALLOWED))
         self._hold("settle", np.array(waits, np.int64))
         self._settled = self._hold("settled", np.zeros(len(self._places) + 1, np.int64))
         state = self._state[0]
@@ -291,7 +298,8 @@ class CompiledExchange(Exchange):
     def _transfer(self, slot: int, number: int) -> Transfer:
         row = self._rows[slot][number].tolist()
         data = self._pages[slot][row[DATA_AT] : row[AT] + row[BYTES]].tobytes()
-        return Transfer(row[KIND], self._names[row[SOURCE_NAME]], self._names[row[TARGET_NAME]], *row[KIND + 1 : AT], data)
+        source, target = self._names[row[SOURCE_NAME]], self._names[row[TARGET_NAME]]
+        return Transfer(row[KIND], source, target, row[NUMBER], row[ADDRESS], row[SIZE], data)
 
     def counters(self) -> dict[str, Any]:
         """Return what `Exchange.counters` does."""

@@ -70,20 +70,19 @@ def orders(draw, world):
     return out
 
 
+OTHERS = [
+    {"source": C}, {"source": ""}, {"target": "PE(7,6,3)@0"}, {"target": "DRAM@1"}, {"target": A}, {"target": "\ud800"},
+    {"target": "x" * 40}, {"number": 0}, {"number": 1 << 62}, {"number": -1}, {"kind": p.READ}, {"kind": p.READ, "data": b""},
+    {"kind": p.PROBE}, {"kind": 5}, {"kind": p.DATA}, {"address": -1}, {"address": 1 << 61}, {"address": FIRST + ROOM},
+    {"address": FIRST + 1}, {"size_bytes": 1 << 17}, {"data": b"x" * 41}, {"data": ""},
+]  # fmt: skip
+
+
 def wrong(batch, data):
     """A batch that differs from this one in one transfer."""
     transfers = list(batch.transfers)
     at = data.draw(st.integers(0, len(transfers) - 1))
-    other = data.draw(
-        st.sampled_from(
-            [
-                {"source": C}, {"source": ""}, {"target": "PE(7,6,3)@0"}, {"target": "DRAM@1"}, {"target": A}, {"number": 0},
-                {"number": 1 << 62}, {"number": -1}, {"kind": p.READ}, {"kind": p.READ, "data": b""}, {"kind": p.PROBE},
-                {"kind": 5}, {"kind": p.DATA}, {"address": -1}, {"address": 1 << 61}, {"address": FIRST + ROOM}, {"address": FIRST + 1},
-                {"size_bytes": 1 << 17}, {"data": b"x" * 41}, {"target": "\ud800"}, {"target": "x" * 40}, {"data": ""},
-            ]
-        )
-    )  # fmt: skip
+    other = data.draw(st.sampled_from(OTHERS))
     transfers[at] = transfers[at]._replace(**other)
     return batch._replace(transfers=tuple(transfers))
 
