@@ -20,6 +20,7 @@ from noc.columns import UNOPENED, Columns, MakeColumns
 from noc.dram_endpoint import DramEndpoint, ExchangeError
 from noc.exchange import Settled
 from noc.packet import HOST, VALID, Batch, Bundle, Configure, Outgoing, Relay, Section, Transfer
+from noc.packet_counts import count_packets
 from noc.payload import MISFIT
 from noc.streams import Arrived, Group, Heard, JoinError, Population, Stream, check_agreement, misfit_error, read_streams
 
@@ -381,28 +382,7 @@ class Join:
         return min(self.next_tick.values(), default=ticks) >= ticks and min(self._open, default=ticks) >= ticks
 
     def counters(self) -> dict[str, Any]:
-        """Return copies by endpoint: taken in from each sender, handed to each destination, dropped of each sender (of a stream
-        that passes: of its chip); and by neighbour, handed on and taken in over the link.
-
-        A copy to the sender itself stays in its PE and is no packet.
-        """
-        taken: Counter[str] = Counter()
-        handed: Counter[str] = Counter()
-        dropped: Counter[str] = Counter()
-        for stream in self.streams.values():
-            population = self.populations[stream.population]
-            own = {} if stream.arrives_from else self.columns.events_of(population)
-            for sender, events in own.items():
-                wanted = stream.wanted - any(sender in group.endpoints for group in population.groups)
-                taken[sender] += events * wanted
-                dropped[sender] += events * (wanted - stream.given + (sender in stream.endpoints))
-            if stream.arrives_from:
-                dropped[f"chip {stream.source}"] += stream.events * (stream.wanted - stream.given)
-            for name in stream.endpoints:
-                handed[name] += stream.events - own.get(name, 0)
-        for (name, sender), events in self._lost_parts.items():
-            handed[name] -= events
-            dropped[sender] += events
-        packets = {"packets_in": dict(taken), "packets_out": dict(handed), "packets_dropped": dict(dropped)}
+        """Return copies by endpoint (`count_packets`), events by neighbour, handed on and taken in over the link, and transfers."""
+        packets = count_packets(self.streams.values(), self.populations, self.columns, self._lost_parts)
         transfers = self.exchange.counters() if self.exchange else {}
         return {**packets, "links_out": self.links_out, "links_in": self.links_in, **transfers}
