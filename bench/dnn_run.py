@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,16 +53,25 @@ def run_s(options: Options) -> tuple[float, float, dict[str, object]]:
     return outcome.report["emulation"]["run_s"], outcome.report["modelled"]["time_s"], outcome.report["result"]
 
 
+def save_chain(folder: Path, passes: int = PASSES) -> tuple[Path, Path]:
+    """Write the chain and inputs of so many passes into a folder; return their paths."""
+    path, inputs = folder / "chain.safetensors", folder / "x.npy"
+    save_dnn(path, DnnModel(network=chain()))
+    np.save(inputs, np.random.default_rng(1).integers(-100, 100, (passes, WORKERS, 16)).astype(np.int8))
+    return path, inputs
+
+
+def barrier_options(saved: tuple[Path, Path], **chosen: Any) -> Options:
+    """Return the options of a run of the chain."""
+    path, inputs = map(str, saved)
+    asked = {"batch": 1, "pes": WORKERS + 1, "tiles": "smallest", "resident": "weights", "alone": True} | chosen
+    return Options(checkpoint=path, inputs=inputs, **asked)
+
+
 def barrier_ms(runs: int) -> float:
     """Return the median time of a layer over 40 workers."""
-    rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
-        path, inputs = Path(folder) / "chain.safetensors", Path(folder) / "x.npy"
-        save_dnn(path, DnnModel(network=chain()))
-        np.save(inputs, rng.integers(-100, 100, (PASSES, WORKERS, 16)).astype(np.int8))
-        options = Options(
-            checkpoint=str(path), inputs=str(inputs), batch=1, pes=WORKERS + 1, tiles="smallest", resident="weights", alone=True
-        )
+        options = barrier_options(save_chain(Path(folder)))
         times = [run_s(options)[0] for _ in range(runs)]
     return 1e3 * statistics.median(times) / (LAYERS * PASSES)
 

@@ -10,9 +10,9 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 
+from host.options import RunOptions
 from host.run.run import Run
 from host.workloads.contract import Job
-from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import prepare
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, VALID, Batch, Bundle, Outgoing, Section, chip_of, router_name
@@ -78,10 +78,11 @@ class Recorded:
         return [sections[position] for position in sorted(sections) if len(sections[position]) == everything]
 
 
-def record(options: LmOptions) -> Recorded:
+def record(options: RunOptions) -> Recorded:
     """Run `options` to the end on one chip or several, all in this process. AssertionError where the run does not end well."""
     job = prepare(options)
-    run, placement, network = Run(job.placement, job.source, job.readout), job.placement, _Keeping()
+    run = Run(job.placement, job.source, job.readout, probes=job.probes, fills=job.fills)
+    placement, network = job.placement, _Keeping()
     chip = MemoryChip(
         host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
         pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,

@@ -24,6 +24,11 @@ def seal(raw: bytes) -> bytes:
     return body + crc32(body).to_bytes(CHECKSUM_BYTES, "little")
 
 
+def unseal(raw: bytes) -> bytes:
+    """Return a message without its checksum, which it has."""
+    return bytes((raw[0] - 1,)) + raw[1:-SEAL_BYTES]
+
+
 def is_whole(raw: bytes) -> bool:
     """Tell whether a message that ends in a checksum is as it was sent."""
     return crc32(raw) == RESIDUE

@@ -8,25 +8,31 @@ where they lie may stand in (`pe/compiled_columns.py`): it takes what is exactly
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
+from noc.exchange import Exchange, Settled
 from noc.packet import Section
 from noc.streams import Population, beyond_error, check_agreement
 
-NOT_TAKEN, UNOPENED = -1, -2
-"""Instead of a number of full columns: the bytes are not the batch that is due, or the first of a tick; nothing was done."""
+NOT_TAKEN, UNOPENED, CROWDED = -1, -2, -6
+"""Instead of a number of full columns: the bytes are not the batch that is due, or are the first of a tick, or their transfers find
+no room; nothing was done.
+"""
 
 
 class Columns:
     """The columns of `populations`. `expects`: sections in a batch or relay of each sender; `first`: the number of the first tick;
-    `most_open`: how many ticks may be open. `next_tick`: of each sender's next batch or relay.
+    `most_open`: how many ticks may be open; `exchange`: where transfers go. `next_tick`: of each sender's next batch or relay.
     """
 
     next_tick: MutableMapping[str, int]
+    make_exchange: Callable[[int, Sequence[Any], int, int], Exchange] = Exchange
+    """Makes what batches' transfers are put into, of the arguments of an `Exchange`."""
 
     def __init__(
         self, populations: Mapping[int, Population], expects: Mapping[str, int], *, first: int, most_open: int,  # noqa: ARG002
+        exchange: Exchange | None = None,  # noqa: ARG002 - for what stands in, as `most_open`
     ) -> None:  # fmt: skip
         self._own = [population for population in populations.values() if population.slots]
         self.next_tick = dict.fromkeys(sorted(expects), first)
@@ -63,8 +69,9 @@ class Columns:
         return self._events.get(population.number, {})
 
     def take(self, sender: str, raw: bytes, *, is_sealed: bool) -> int:  # noqa: ARG002 - what stands in may
-        """Put what is exactly the batch of `sender` that is due, with its checksum where it must have one, into its columns; return
-        how many of them are full now (`full`), or why nothing was done.
+        """Put what is exactly the batch of `sender` that is due, with its checksum where it must have one, into its columns, and
+        its transfers where they go; return how many columns are full now (`full`) and for how much the last transfers are in
+        (`settled`), or why nothing was done.
         """
         return NOT_TAKEN
 
@@ -73,9 +80,14 @@ class Columns:
         """The populations whose columns were filled by what was taken last."""
         return ()
 
+    @property
+    def settled(self) -> Settled | None:
+        """What waited for the transfers of what was taken last; None where its sender may send none."""
+        return None
+
     def answers(self, names: tuple[str, ...], endpoints: Mapping[str, Any], raw: bytes) -> Iterator[tuple[str, int, bytes]]:
         """Have endpoints of these names answer a bundle, and take the batches that they answer by; yield what is left to do: (who,
-        how many columns are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
+        what its batch has filled, b""), or (who, why that was not taken, the batch, b"" where it has not answered).
         """
         for name in names:
             answer: bytes | None = endpoints[name].answer_bytes(raw)

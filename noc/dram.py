@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 INTERFACES = 2
 RESERVED_BYTES = 0x400  # at the start of each interface
-_BLOCK_BYTES = 1 << 16  # of which room on the disk is reserved, when the first byte is written
+BLOCK_BYTES = 1 << 16  # of which room on the disk is reserved, when the first byte is written
 
 
 class DramError(ValueError):
@@ -65,7 +65,6 @@ class Dram:
         self._interface = capacity_bytes // INTERFACES
         self._end = RESERVED_BYTES
         self._names: set[str] = set()
-        self._blocks: set[int] = set()  # that have room on the disk
         if self._interface <= RESERVED_BYTES:
             raise DramError(f"DRAM: {capacity_bytes} B; needs more than {INTERFACES * RESERVED_BYTES} B, which are reserved")
         try:
@@ -74,7 +73,8 @@ class Dram:
             file.truncate(capacity_bytes)
             self._memory = mmap.mmap(file.fileno(), capacity_bytes)
             self._descriptor = file.fileno()
-        except (OSError, OverflowError) as error:
+            self.blocks = np.zeros(-(-capacity_bytes // BLOCK_BYTES), np.uint8)  # 1 for each that has room on the disk
+        except (OSError, OverflowError, MemoryError) as error:
             raise DramError(f"DRAM: a store of {capacity_bytes} B cannot be made here ({error})") from error
 
     def allocate(self, name: str, size_bytes: int) -> DramRegion:
@@ -149,6 +149,16 @@ class Dram:
         self._memory[address : address + len(data)] = data
         self.written_bytes += len(data)
 
+    @property
+    def memory(self) -> npt.NDArray[np.uint8]:
+        """All bytes, where they lie: for who checks addresses and room, and counts, by himself."""
+        return np.frombuffer(self._memory, np.uint8)
+
+    @property
+    def alignment_bytes(self) -> int:
+        """What starts are multiples of."""
+        return self._alignment
+
     def peek(self, address: int, size_bytes: int) -> bytes:
         """Return bytes without counting them, wherever they lie."""
         return self._memory[address : address + size_bytes]
@@ -163,16 +173,16 @@ class Dram:
 
     def _reserve(self, start: int, size_bytes: int) -> None:
         """Reserve room on the disk for these bytes."""
-        for block in range(start // _BLOCK_BYTES, -(-(start + size_bytes) // _BLOCK_BYTES)):
-            if block not in self._blocks:
+        for block in range(start // BLOCK_BYTES, -(-(start + size_bytes) // BLOCK_BYTES)):
+            if not self.blocks[block]:
                 try:
-                    at = block * _BLOCK_BYTES
-                    os.posix_fallocate(self._descriptor, at, min(_BLOCK_BYTES, self.capacity_bytes - at))
+                    at = block * BLOCK_BYTES
+                    os.posix_fallocate(self._descriptor, at, min(BLOCK_BYTES, self.capacity_bytes - at))
                 except OSError as error:
                     if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot say
                         where = f"in {tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder with room"
                         raise DramFull(f"DRAM: {size_bytes:,} B cannot be stored {where}") from error
-                self._blocks.add(block)
+                self.blocks[block] = 1
 
     def _check(self, region: DramRegion, offset: int, size_bytes: int, what: str) -> None:
         end = offset + size_bytes

@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from noc.link_counts import LinkCounts
-from noc.packet import Again, Bundle, Carry, Message, Outgoing, Relay, chip_of, router_name
+from noc.packet import Again, Bundle, Carry, Message, Outgoing, Packed, Relay, chip_of, router_name
 from noc.resumable_line import Line, LineError
 from noc.wire import WireError, decode, encode, encode_sealed
 
 _MOST_LETTERS = 1 << 16  # under way to one peer; a run's phases bound them
 _LARGE_BYTES = 1 << 14  # of what is not kept for longer than it must be
 _MOST_WHILES = 16  # between two questions to the same peer
-_TICKED = (Bundle, Relay)
+_TICKED = (Bundle, Relay, Packed)
 
 
 class LinkEnd:
@@ -35,6 +35,7 @@ class LinkEnd:
     def __init__(self, peers: Iterable[str], counts: LinkCounts) -> None:
         self._lines = {name: Line(_MOST_LETTERS) for name in peers}
         self._kept: dict[int, list[tuple[tuple[str, ...], bytes]]] = {}  # by tick
+        self._large = set[int]()  # ticks with something large among it
         self._counts = counts
         self._waits: dict[str, tuple[object, int, int]] = {}  # by peer: where it stood, whiles until it is asked, and after that
         # By peer, the letters and the tick that it was asked for last: what is asked for again and again comes again and again.
@@ -108,7 +109,7 @@ class LinkEnd:
         """
         said: Outgoing = []
         for names, message in out:
-            if not any(name in self._lines for name in names):
+            if self._lines.keys().isdisjoint(names):
                 said.append((names, message))
             elif isinstance(message, _TICKED):
                 raw = encode_sealed(message)
@@ -117,16 +118,21 @@ class LinkEnd:
                 if tick not in self._kept:
                     self._begin(tick, most_open, due or {})
                 self._kept[tick].append((names, raw))
+                if len(raw) > _LARGE_BYTES:
+                    self._large.add(tick)
             else:
                 raw = message if isinstance(message, bytes) else encode(message)
                 said += [((name,), self._numbered(name, raw)) for name in names]
         return said
 
     def _begin(self, tick: int, most_open: int, due: Mapping[str, int]) -> None:
-        self._kept.pop(tick - most_open - 2, None)
-        for at, kept in self._kept.items():
-            if any(len(raw) > _LARGE_BYTES for _, raw in kept):
-                self._kept[at] = [one for one in kept if len(one[1]) <= _LARGE_BYTES or not _have_heard(one[0], at, due)]
+        past = tick - most_open - 2
+        self._kept.pop(past, None)
+        self._large.discard(past)
+        for at in list(self._large):
+            self._kept[at] = [one for one in self._kept[at] if len(one[1]) <= _LARGE_BYTES or not _have_heard(one[0], at, due)]
+            if all(len(raw) <= _LARGE_BYTES for _, raw in self._kept[at]):
+                self._large.discard(at)
         self._kept[tick] = []
 
     def _numbered(self, name: str, raw: bytes) -> bytes:

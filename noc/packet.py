@@ -301,8 +301,17 @@ Message: TypeAlias = (
     | Query | StallReport | Stop | Stopped | Fault | Hand | Recall | Fill | Filled | Save | Snapshot | Carry | Again
     | Peek | Peeked
 )  # fmt: skip
-# (destinations, message): packed once, sent to each; bytes are a message that is packed already.
-Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]
+
+
+class Packed(NamedTuple):
+    """A bundle or relay of a tick, as the bytes that it is with its checksum (`noc/checksum.py`)."""
+
+    tick: int
+    sealed: bytes
+
+
+# (destinations, message): packed once, sent to each; bytes are a letter that is packed already.
+Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | Packed | bytes]]
 
 
 def router_name(chip: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from noc import packet
 from noc.columns import Columns, MakeColumns
-from noc.exchange import ExchangeError
+from noc.dram_endpoint import ExchangeError
 from noc.link_counts import LinkCounts
 from noc.packet import (
     HOST,
@@ -24,6 +24,7 @@ from noc.packet import (
     Linked,
     Message,
     Outgoing,
+    Packed,
     Peek,
     Peeked,
     Relay,
@@ -184,7 +185,7 @@ class ChipRouter:
     def _up(self, letter: Letter) -> Outgoing:
         return self._through(self._wiring.up, letter)
 
-    def _through(self, link: str, letter: Message | bytes) -> Outgoing:
+    def _through(self, link: str, letter: Message | Packed | bytes) -> Outgoing:
         if link in self._not_linked:
             self._held.append(((link,), letter))
             return []

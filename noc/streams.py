@@ -71,13 +71,23 @@ def population_of(number: int, payload: Payload, names: list[str]) -> Population
 @dataclass(eq=False)
 class Group:
     """Endpoints that wait for the same populations and are routed the same: they get the same bytes. One that may be sent transfers
-    is a group of its own.
+    is a group of its own; groups of the same number `alike` get the same sections. `number`: its place among all.
     """
 
     waits: tuple[int, ...]
     routed: frozenset[tuple[int, int]]  # streams whose events they are given
     endpoints: tuple[str, ...]
     exchanges: bool
+    alike: int
+    number: int
+
+
+class Heard(NamedTuple):
+    """A population's section as groups hear it, and the chips whose part of it came to them and is lost, as it is not whole."""
+
+    section: Section
+    population: Population
+    lost: tuple[int, ...]
 
 
 class Arrived(NamedTuple):

@@ -17,26 +17,28 @@ from collections import Counter
 from typing import Any
 
 from noc.columns import UNOPENED, Columns, MakeColumns
-from noc.exchange import Boxes, DramEndpoint, Exchange, ExchangeError
+from noc.dram_endpoint import DramEndpoint, ExchangeError
+from noc.exchange import Settled
 from noc.packet import HOST, VALID, Batch, Bundle, Configure, Outgoing, Relay, Section, Transfer
+from noc.packet_counts import count_packets
 from noc.payload import MISFIT
-from noc.streams import Arrived, Group, JoinError, Population, Stream, check_agreement, misfit_error, read_streams
+from noc.streams import Arrived, Group, Heard, JoinError, Population, Stream, check_agreement, misfit_error, read_streams
 
 
 class _Tick:
     """What is in of one tick."""
 
-    __slots__ = ("boxes", "due", "left", "parts", "relays", "runs", "waiting", "wanting")
+    __slots__ = ("due", "heard", "left", "parts", "relays", "runs", "waiting", "wanting")
 
     def __init__(self, join: Join) -> None:
         self.wanting = {p.number: len(p.sources) for p in join.populations.values()}
         self.parts: dict[int, dict[int, Arrived]] = {}
         self.runs: dict[int, Section] = {}
-        self.waiting = {id(group): len(group.waits) + group.exchanges for group in join.groups}
+        self.waiting = [len(group.waits) + group.exchanges for group in join.groups]
         self.due = dict(join.waits_over)
         self.relays: dict[str, list[tuple[Stream, Section, bool]]] = {link: [] for link in join.waits_over}
         self.left = join.sources
-        self.boxes = Boxes(join.exchange) if join.exchange else None
+        self.heard: dict[int, tuple[tuple[Section, ...], list[Heard]]] = {}  # by what groups are alike in
 
 
 class Join:
@@ -52,7 +54,8 @@ class Join:
         # Whoever hears the host directly may be ahead of it by a tick, who hears those by another. And what of a tick has come to
         # the host may still be on its way to this chip, so that all are ahead of it by one more.
         self.most_open = message.window + 1 + message.depth
-        self.exchange = Exchange(chip, message.transfers, message.first) if message.transfers else None
+        make = make_columns.make_exchange
+        self.exchange = make(chip, message.transfers, message.first, self.most_open + 1) if message.transfers else None
         self.groups = self._grouped(message.waits)
         for population in self.populations.values():
             population.groups = [group for group in self.groups if population.number in group.waits]
@@ -66,25 +69,28 @@ class Join:
         relayed = Counter(stream.arrives_from for stream in self.streams.values() if stream.arrives_from)
         relayed.update(dict.fromkeys(self.exchange.arrivals if self.exchange else (), 0))
         self._expects = {**sections, **relayed}
-        # Where there are transfers nearly every batch has some, and is decoded.
-        make = Columns if self.exchange else make_columns
-        self.columns = make(self.populations, self._expects, first=message.first, most_open=self.most_open)
+        # What the DRAM answers opens a tick, be it one more.
+        most_open = self.most_open + (self.exchange is not None)
+        self.columns = make_columns(
+            self.populations, self._expects, first=message.first, most_open=most_open, exchange=self.exchange
+        )
         self.next_tick = self.columns.next_tick
         self._first_tick = message.first
         own_dram = {self.exchange.dram_name} if self.exchange else set[str]()
         self.endpoints = (sections.keys() | message.waits.keys()) - own_dram
         links = Counter(link for stream in self.streams.values() for link in stream.ways)
-        self.waits_over = links + Counter(self.exchange.sources_over if self.exchange else ())
+        self.waits_over = links + Counter(self.exchange.links if self.exchange else ())
         self.waits_over = Counter(dict(sorted(self.waits_over.items())))
-        self.sources = len(self.streams) + (self.exchange.sources if self.exchange else 0)
+        self.sources = len(self.streams) + (self.exchange is not None)
         self.links_out = dict.fromkeys(self.waits_over, 0)
         self.links_in = dict.fromkeys(sorted(relayed), 0)
         self._lost_parts: Counter[tuple[str, str]] = Counter()  # events by endpoint and by who is said to have lost them
+        self._unsaid: Outgoing = []  # of a tick that was opened for a batch which is to be decoded first
         self._open: dict[int, _Tick] = {}
 
     def _grouped(self, waits: dict[str, list[int]]) -> list[Group]:
         groups: dict[Any, list[str]] = {}
-        targets = self.exchange.targets if self.exchange else frozenset[str]()
+        targets = frozenset(self.exchange.targets if self.exchange else ())
         if not targets <= waits.keys():
             raise ValueError(f"{min(targets - waits.keys())} may be sent transfers and waits for no population")
         for endpoint, numbers in waits.items():
@@ -99,7 +105,13 @@ class Join:
             waits_for = tuple(self.populations[n].number for n in numbers)
             alone = endpoint if endpoint == HOST or endpoint in targets else ""
             groups.setdefault((waits_for, routed, alone), []).append(endpoint)
-        return [Group(numbers, routed, tuple(names), alone in targets) for (numbers, routed, alone), names in groups.items()]
+        alike: dict[Any, int] = {}
+        made: list[Group] = []
+        for (numbers, routed, alone), names in groups.items():
+            kind = alike.setdefault((numbers, routed, names == [HOST]), len(alike))
+            made.append(Group(numbers, routed, tuple(names), alone in targets, kind, len(made)))
+        self._group_of = {group.endpoints[0]: group for group in made if group.exchanges}
+        return made
 
     def _stays_inside(self, endpoint: str, population: int) -> bool:
         """Tell whether `endpoint` alone sends a population: its events reach it inside, without a packet or the table's say."""
@@ -143,15 +155,21 @@ class Join:
             taken = self.columns.take(sender, raw, is_sealed=is_sealed)
         if taken > 0:
             out += self.fill_up(sender)
-        return out if taken >= 0 else None
+        if taken < 0:
+            self._unsaid += out
+            return None
+        return out
 
     def fill_up(self, sender: str) -> Outgoing:
-        """The batch of `sender` that was taken last has filled columns: return what waited for them. JoinError as for a batch."""
+        """The batch of `sender` that was taken last has filled columns, or its transfers were the last: return what waited for
+        them. JoinError as for a batch.
+        """
         out: Outgoing = []
         tick = self.next_tick[sender] - 1
+        state, settled = self._open[tick], self.columns.settled
         for number in self.columns.full:
-            out += self._begin_stream(tick, self._open[tick], self.populations[number])
-        return out
+            out += self._begin_stream(tick, state, self.populations[number])
+        return out if settled is None else out + self._let_go(tick, state, settled)
 
     def _begin_stream(self, tick: int, state: _Tick, population: Population) -> Outgoing:
         """A column is full: its stream begins here."""
@@ -184,29 +202,27 @@ class Join:
 
     def _take_transfers(self, what: str, sender: str, tick: int, state: _Tick, transfers: tuple[Transfer, ...]) -> Outgoing:
         """Take the transfers of a batch or relay; return what waited for them."""
-        exchange, boxes = self.exchange, state.boxes
-        if exchange is None or boxes is None or not (exchange.sends(sender) or sender in exchange.arrivals):
+        exchange = self.exchange
+        if exchange is None or not (exchange.sends(sender) or sender in exchange.arrivals):
             raise JoinError(f"{what} of {sender} at tick {tick}: {len(transfers)} transfers; may send none")
         try:
             if what == "batch":
-                exchange.take(sender, transfers, boxes)
-                return self._settle(tick, state, sender)
-            exchange.take_relayed(sender, transfers, boxes)
-            return [out for chip in exchange.arrivals[sender] for out in self._settle(tick, state, chip)]
+                exchange.take(tick, sender, transfers)
+                return self._let_go(tick, state, exchange.settle(tick, sender))
+            exchange.take_relayed(tick, sender, transfers)
+            return [out for chip in exchange.arrivals[sender] for out in self._let_go(tick, state, exchange.settle(tick, chip))]
         except ExchangeError as error:
             raise JoinError(f"{what} of {sender} at tick {tick}: {error}") from None
 
-    def _settle(self, tick: int, state: _Tick, source: str | int) -> Outgoing:
+    def _let_go(self, tick: int, state: _Tick, settled: Settled) -> Outgoing:
         """All transfers of an endpoint here, or of another chip, are in: let go what waited for them last."""
-        assert self.exchange is not None and state.boxes is not None
         out: Outgoing = []
-        targets, links = self.exchange.settle(source, state.boxes)
-        for link in links:
-            out += self._relay_if_due(tick, state, link, self.exchange.sources_over[link])
-        for group in self.groups if targets else ():
-            if group.exchanges and group.endpoints[0] in targets:
-                out += self._bundle_if_due(tick, state, group)
-        self._close_if_through(tick, state)
+        for link in settled.links:
+            out += self._relay_if_due(tick, state, link)
+        for target in settled.targets:
+            out += self._bundle_if_due(tick, state, self._group_of[target])
+        if settled.is_through:
+            self._close_if_through(tick, state)
         return out
 
     def _take_turn(self, what: str, sender: str, tick: int, sections: int, out: Outgoing) -> _Tick:
@@ -214,6 +230,8 @@ class Join:
             need, have = f"tick {self.next_tick.get(sender)}, {self._expects.get(sender)} sections", f"{tick}, {sections}"
             raise JoinError(f"{what} of {sender}: needs {need}; has {have}")
         self.next_tick[sender] = tick + 1
+        out += self._unsaid
+        self._unsaid = []
         state = self._open.get(tick)
         if state is None:
             if len(self._open) >= self.most_open:
@@ -226,6 +244,8 @@ class Join:
         state = self._open[tick] = _Tick(self)
         self.columns.begin(tick)
         exchange = self.exchange
+        if exchange is not None:
+            exchange.begin(tick)
         if tick == self._first_tick and exchange is not None and exchange.dram and exchange.sends(exchange.dram_name):
             # Where a run begins, nobody has asked it for anything yet.
             out += self._take_transfers("batch", exchange.dram_name, tick, state, exchange.dram.first_answers)
@@ -255,27 +275,25 @@ class Join:
         self._close_if_through(tick, state)
         return out
 
-    def _relay_if_due(self, tick: int, state: _Tick, link: str, sources: int = 1) -> Outgoing:
-        """So many sources more of what crosses a link are in: hand all of it on if they were the last."""
-        state.due[link] -= sources
+    def _relay_if_due(self, tick: int, state: _Tick, link: str) -> Outgoing:
+        """One more is in of what crosses a link: hand all of it on if it was the last."""
+        state.due[link] -= 1
         if state.due[link]:
             return []
         # In a fixed order, so that the same tick is the same bytes.
         parts = sorted(state.relays.pop(link), key=lambda part: (part[0].population, part[0].source))
-        transfers = state.boxes.over.get(link, []) if state.boxes else []
-        relay = Relay(
-            tick, [[s.source, int(goes)] for s, _, goes in parts], tuple([part for _, part, _ in parts]),
-            tuple(sorted(transfers, key=_by_target)),
-        )  # fmt: skip
-        return [((link,), relay)]
+        heads, sections = [[s.source, int(goes)] for s, _, goes in parts], tuple([part for _, part, _ in parts])
+        if self.exchange is not None and link in self.exchange.links:
+            return [((link,), self.exchange.relay(tick, link, heads, sections))]
+        return [((link,), Relay(tick, heads, sections))]
 
     def _close_if_through(self, tick: int, state: _Tick) -> None:
         state.left -= 1
         if not state.left:
             del self._open[tick]
             self.columns.end(tick)
-            if self.exchange is not None and state.boxes is not None:
-                self.exchange.close(state.boxes)
+            if self.exchange is not None:
+                self.exchange.end(tick)
 
     def _complete(self, tick: int, state: _Tick, population: Population) -> Outgoing:
         """All streams of `population` are in: let go every bundle that waited for this last."""
@@ -288,25 +306,27 @@ class Join:
 
     def _bundle_if_due(self, tick: int, state: _Tick, group: Group) -> Outgoing:
         """One more is in of what a group waits for: let its bundle go if it was the last."""
-        state.waiting[id(group)] -= 1
-        if state.waiting[id(group)]:
+        state.waiting[group.number] -= 1
+        if state.waiting[group.number]:
             return []
-        transfers = sorted(state.boxes.to[group.endpoints[0]], key=_by_source) if group.exchanges and state.boxes else []
-        if self.exchange is not None and group.endpoints == (self.exchange.dram_name,):
-            return self._serve(tick, transfers)
-        return [(group.endpoints, Bundle(tick, tuple([self._deliver(state, n, group) for n in group.waits]), tuple(transfers)))]
+        if self.exchange is None or not group.exchanges:
+            return [(group.endpoints, Bundle(tick, self._deliver(state, group)))]
+        name = group.endpoints[0]
+        if name == self.exchange.dram_name:
+            return self._serve(tick)
+        return [(group.endpoints, self.exchange.bundle(tick, name, self._deliver(state, group)))]
 
-    def _serve(self, tick: int, transfers: list[Transfer]) -> Outgoing:
+    def _serve(self, tick: int) -> Outgoing:
         """Let the DRAM take a tick's transfers, and take its batch of the next one."""
-        assert self.exchange is not None and self.exchange.dram is not None
+        assert self.exchange is not None
         out: Outgoing = []
+        state = self._open.get(tick + 1) or self._open_tick(tick + 1, out)
         try:
-            answers = self.exchange.dram.serve(transfers)
+            self.exchange.serve(tick)
         except ExchangeError as error:
             raise JoinError(f"tick {tick}: {error}") from None
-        state = self._open.get(tick + 1) or self._open_tick(tick + 1, out)
         if self.exchange.sends(self.exchange.dram_name):
-            out += self._take_transfers("batch", self.exchange.dram_name, tick + 1, state, tuple(answers))
+            out += self._let_go(tick + 1, state, self.exchange.settle(tick + 1, self.exchange.dram_name))
         return out
 
     @property
@@ -314,7 +334,18 @@ class Join:
         """The chip's DRAM, where PEs exchange transfers with it."""
         return self.exchange.dram if self.exchange else None
 
-    def _deliver(self, state: _Tick, number: int, group: Group) -> Section:
+    def _deliver(self, state: _Tick, group: Group) -> tuple[Section, ...]:
+        """Return the sections of all populations that a group hears."""
+        delivered = state.heard.get(group.alike)
+        if delivered is None:
+            heard = [self._hear(state, number, group) for number in group.waits]
+            delivered = state.heard[group.alike] = tuple([one.section for one in heard]), [one for one in heard if one.lost]
+        sections, lossy = delivered
+        for one in lossy:
+            self._lose_parts(one.population, one.lost, group)
+        return sections
+
+    def _hear(self, state: _Tick, number: int, group: Group) -> Heard:
         """Return the section of a population as a group hears it."""
         parts, population = state.parts[number], self.populations[number]
         sources = population.sources
@@ -324,14 +355,13 @@ class Join:
             run = state.runs.get(number)
             if run is None:
                 run = state.runs[number] = population.merge([parts[source].section for source in sources])
-            return run if group.endpoints == (HOST,) else run._replace(ledger=b"")
-        header = state.parts[number][population.sources[0]].section._replace(keys=b"", values=b"", ledger=b"")
-        if sources and population.payload.dense:  # all or none: what has no keys cannot have gaps
-            self._lose_parts(population, sources, group)
-        elif sources:
+            return Heard(run if group.endpoints == (HOST,) else run._replace(ledger=b""), population, ())
+        if sources and not population.payload.dense:
             whole = population.payload.merge([parts[source].section for source in sources], None)
-            return whole._replace(ledger=b"")
-        return header
+            return Heard(whole._replace(ledger=b""), population, ())
+        # All or none of a dense section: what has no keys cannot have gaps.
+        header = parts[population.sources[0]].section._replace(keys=b"", values=b"", ledger=b"")
+        return Heard(header, population, sources)
 
     def _lose_parts(self, population: Population, given: tuple[int, ...], group: Group) -> None:
         """Count as lost what came of a dense section that is not whole."""
@@ -352,36 +382,7 @@ class Join:
         return min(self.next_tick.values(), default=ticks) >= ticks and min(self._open, default=ticks) >= ticks
 
     def counters(self) -> dict[str, Any]:
-        """Return copies by endpoint: taken in from each sender, handed to each destination, dropped of each sender (of a stream
-        that passes: of its chip); and by neighbour, handed on and taken in over the link.
-
-        A copy to the sender itself stays in its PE and is no packet.
-        """
-        taken: Counter[str] = Counter()
-        handed: Counter[str] = Counter()
-        dropped: Counter[str] = Counter()
-        for stream in self.streams.values():
-            population = self.populations[stream.population]
-            own = {} if stream.arrives_from else self.columns.events_of(population)
-            for sender, events in own.items():
-                wanted = stream.wanted - any(sender in group.endpoints for group in population.groups)
-                taken[sender] += events * wanted
-                dropped[sender] += events * (wanted - stream.given + (sender in stream.endpoints))
-            if stream.arrives_from:
-                dropped[f"chip {stream.source}"] += stream.events * (stream.wanted - stream.given)
-            for name in stream.endpoints:
-                handed[name] += stream.events - own.get(name, 0)
-        for (name, sender), events in self._lost_parts.items():
-            handed[name] -= events
-            dropped[sender] += events
-        packets = {"packets_in": dict(taken), "packets_out": dict(handed), "packets_dropped": dict(dropped)}
+        """Return copies by endpoint (`count_packets`), events by neighbour, handed on and taken in over the link, and transfers."""
+        packets = count_packets(self.streams.values(), self.populations, self.columns, self._lost_parts)
         transfers = self.exchange.counters() if self.exchange else {}
         return {**packets, "links_out": self.links_out, "links_in": self.links_in, **transfers}
-
-
-def _by_source(transfer: Transfer) -> tuple[str, int]:
-    return transfer.source, transfer.number
-
-
-def _by_target(transfer: Transfer) -> tuple[str, str, int]:
-    return transfer.target, transfer.source, transfer.number

@@ -9,8 +9,8 @@ from zlib import crc32
 
 import msgpack
 
-from noc.checksum import CHECKSUM_BYTES, RESIDUE
-from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Relay, Section, Transfer
+from noc.checksum import CHECKSUM_BYTES, RESIDUE, unseal
+from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Packed, Relay, Section, Transfer
 from noc.unpacked_size import is_larger_unpacked
 
 MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
@@ -34,17 +34,27 @@ class WireError(ValueError):
     """Bytes that are no message."""
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message | Packed) -> bytes:
     """Return the message's bytes."""
+    if isinstance(message, Packed):
+        return unseal(message.sealed)
     packed: bytes = _PACKER.pack((_CODES[type(message)], *message))
     return packed
 
 
-def encode_sealed(message: Message) -> bytes:
+def encode_sealed(message: Message | Packed) -> bytes:
     """Return the message's bytes with their checksum at the end (`noc/checksum.py`)."""
+    if isinstance(message, Packed):
+        return message.sealed
     raw: bytes = _PACKER.pack((_CODES[type(message)], *message, bytes(CHECKSUM_BYTES)))
     checked = memoryview(raw)[:-CHECKSUM_BYTES]
     return b"".join((checked, crc32(checked).to_bytes(CHECKSUM_BYTES, "little")))
+
+
+def encode_transfer(transfer: Transfer) -> bytes:
+    """Return a transfer as it is in a message."""
+    packed: bytes = _PACKER.pack(transfer)
+    return packed
 
 
 def decode(raw: bytes) -> Message:

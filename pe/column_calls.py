@@ -18,6 +18,7 @@ from noc.checksum import RESIDUE, SEAL_BYTES
 from noc.columns import NOT_TAKEN, UNOPENED
 from noc.packet import VALID
 from pe import msgpack_codec as codec
+from pe.box_records import boxes_at
 from pe.column_records import answering_at, columns_at, long_at, open_at, part_at, population_at, sender_at
 from pe.crc32 import crc32
 
@@ -44,8 +45,8 @@ def _fits(part: Any, population: Any, section: Array) -> int:
 
 @call
 def take_batch(block: int, message: int, number: int, size: int) -> int:
-    """Put the batch of sender `number` in the `size` bytes at `message` into its columns; return how many of them are full now, or
-    why nothing was done.
+    """Put the batch of sender `number` in the `size` bytes at `message` into its columns, and its transfers into their boxes;
+    return how many columns are full now (`filled`) and how much waited for the transfers last, or why nothing was done.
     """
     columns = carray(columns_at(block), (1,))[0]
     sender = carray(sender_at(columns.sender), (number + 1,))[number]
@@ -61,7 +62,9 @@ def take_batch(block: int, message: int, number: int, size: int) -> int:
         return NOT_TAKEN
     sections = carray(long_at(columns.sections), (columns.most, codec.COLUMNS))
     tick, count, at = codec.read_ticked(carray(bytes_at(message), (body,)), codec.BATCH, sections)
-    if tick != sender.next or count != sender.sections or at + 1 != body or raw[at] != 0x90:
+    if tick != sender.next or count != sender.sections:
+        return NOT_TAKEN
+    if sender.source < 0 and (at + 1 != body or raw[at] != 0x90):
         return NOT_TAKEN
     opened, slot = carray(open_at(columns.open), (columns.ring,)), 0
     while slot < columns.ring and opened[slot].tick != tick:
@@ -76,10 +79,16 @@ def take_batch(block: int, message: int, number: int, size: int) -> int:
         population = populations[part.population]
         if sections[i, codec.POPULATION] != population.number or _fits(part, population, sections[i]) < 0:
             return NOT_TAKEN
-    if column.used + size > column.room:
-        columns.need = column.used + size
+    if column.used + at > column.room:
+        columns.need = column.used + at
         return NO_ROOM
-    copy_bytes(column.page + column.used, message, size)
+    if sender.source >= 0:
+        boxes = carray(boxes_at(columns.boxes), (1,))[0]
+        boxes.sender, boxes.tick = sender.source, tick
+        code: int = call_at(columns.read, columns.boxes, message, at, body)
+        if code < 0:
+            return code
+    copy_bytes(column.page + column.used, message, at)
     cells = carray(long_at(column.cells), (columns.places, codec.COLUMNS))
     missing, full = carray(long_at(column.missing), (columns.populations,)), 0
     filled = carray(long_at(columns.full), (columns.populations,))
@@ -94,8 +103,11 @@ def take_batch(block: int, message: int, number: int, size: int) -> int:
         if missing[part.population] == 0:
             filled[full] = part.population
             full += 1
-    column.used += size
+    column.used += at
     sender.next += 1
+    columns.filled, columns.source = full, sender.source
+    if sender.source >= 0:
+        full += call_at(columns.put, columns.boxes, message, 0, body)
     return full
 
 

@@ -7,8 +7,10 @@ import numpy as np
 
 from models.compute.bound_calls import pointer
 
-SENDER = np.dtype([("next", "i8"), ("first", "i8"), ("sections", "i8")])
-"""Who sends batches here: the tick that is due, its first part, and how many it has; -1 for who sends none."""
+SENDER = np.dtype([("next", "i8"), ("first", "i8"), ("sections", "i8"), ("source", "i8")])
+"""Who sends batches here: the tick that is due, its first part, and how many it has, -1 for who sends none; which source of
+transfers it is, or -1.
+"""
 PART = np.dtype([("population", "i8"), ("place", "i8"), ("values", "i8"), ("events", "i8")])
 """A section of a sender's batch: its population (a row) and place, its values where that is dense, and its events so far."""
 POPULATION = np.dtype(
@@ -28,6 +30,7 @@ COLUMNS = np.dtype(
         ("places", "i8"), ("sections", "i8"), ("most", "i8"), ("full", "i8"), ("need", "i8"), ("out", "i8"), ("room", "i8"),
         ("histogram", "i8"), ("keys", "i8"), ("values", "i8"), ("ledger", "i8"), ("keys_bytes", "i8"), ("values_bytes", "i8"),
         ("ledger_bytes", "i8"), ("take", "i8"), ("answering", "i8"), ("group", "i8"), ("turn", "i8"), ("reply_bytes", "i8"),
+        ("filled", "i8"), ("source", "i8"), ("boxes", "i8"), ("read", "i8"), ("put", "i8"),  # of transfers, where there are any
     ]
 )  # fmt: skip
 sender_at, part_at, population_at, open_at, answering_at, columns_at, long_at = (

@@ -31,6 +31,7 @@ def compile_ahead(shards: Iterable[ShardSize], params: Mapping[int, Mapping[str,
         kernels.named(shard.kernel)
         if kernels.transfers_of(shard.kernel) is not None:
             import_module("pe.exchange")
+            import_module("pe.compiled_exchange")  # the router's
         if params and shard.population not in stepped:
             stepped.add(shard.population)
             _compile_step(shard, params[shard.population])

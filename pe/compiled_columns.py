@@ -6,13 +6,14 @@ What is not exactly the batch that is due is left to Python, and nothing is done
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from models.compute.bound_calls import called
 from models.network import Array
-from noc.columns import NOT_TAKEN, Columns, joined
+from noc.columns import CROWDED, NOT_TAKEN, Columns, joined
+from noc.exchange import Exchange, Settled
 from noc.packet import HOST, Section
 from noc.streams import Population
 from pe import msgpack_codec as codec
@@ -29,26 +30,20 @@ from pe.column_calls import (
     take_batch,
 )
 from pe.column_records import ANSWERING, COLUMNS, OPEN, PART, POPULATION, SENDER
+from pe.record_words import view_of, words_of
+
+if TYPE_CHECKING:
+    from pe.compiled_exchange import CompiledExchange
 
 _PAGE_BYTES = 1 << 14
 _MOST_OPEN = 1 << 12
 
 
-def _words_of(kind: Any, *names: str) -> tuple[int, ...]:
-    """Return which words of a record of 64-bit numbers fields of these names are."""
-    return tuple(int(kind.fields[name][1]) // 8 for name in names)
-
-
-_OUT, _ROOM, _NEED, _KEYS, _LEDGER_BYTES, _ANSWERING, _GROUP, _TURN, _REPLY_BYTES = _words_of(
-    COLUMNS, "out", "room", "need", "keys", "ledger_bytes", "answering", "group", "turn", "reply_bytes"
+_OUT, _ROOM, _NEED, _KEYS, _LEDGER_BYTES, _ANSWERING, _GROUP, _TURN, _REPLY_BYTES, _FILLED, _SOURCE = words_of(
+    COLUMNS, "out", "room", "need", "keys", "ledger_bytes", "answering", "group", "turn", "reply_bytes", "filled", "source"
 )
-_TICK, _USED = _words_of(OPEN, "tick", "used")
+_TICK, _USED = words_of(OPEN, "tick", "used")
 _OPEN_WORDS, _SENDER_WORDS = OPEN.itemsize // 8, SENDER.itemsize // 8  # the first word of a sender is the tick that is due
-
-
-def _view(records: Array) -> memoryview:
-    """Return the words of records."""
-    return memoryview(records.view(np.int64))  # type: ignore[arg-type]  # a buffer
 
 
 class _Ticks(MutableMapping[str, int]):
@@ -56,7 +51,7 @@ class _Ticks(MutableMapping[str, int]):
 
     def __init__(self, numbers: Mapping[str, int], senders: Array) -> None:
         self._places = {name: number * _SENDER_WORDS for name, number in numbers.items()}
-        self._words = _view(senders)
+        self._words = view_of(senders)
 
     def __getitem__(self, name: str) -> int:
         tick: int = self._words[self._places[name]]
@@ -86,8 +81,16 @@ class _Group(NamedTuple):
 class CompiledColumns(Columns):
     """`Columns` that takes batches by their bytes."""
 
+    @staticmethod
+    def make_exchange(chip: int, plan: Sequence[Any], first: int, most_open: int) -> Exchange:
+        """Return what batches' transfers are put into; its code is loaded where there are any."""
+        from pe.compiled_exchange import CompiledExchange
+
+        return CompiledExchange(chip, plan, first, most_open)
+
     def __init__(
-        self, populations: Mapping[int, Population], expects: Mapping[str, int], *, first: int, most_open: int
+        self, populations: Mapping[int, Population], expects: Mapping[str, int], *, first: int, most_open: int,
+        exchange: Exchange | None = None,
     ) -> None:  # fmt: skip
         super().__init__(populations, expects, first=first, most_open=most_open)
         if most_open > _MOST_OPEN:
@@ -116,7 +119,7 @@ class CompiledColumns(Columns):
         at = 0
         for name, own in owned.items():
             sender = self._senders[self._numbers[name]]
-            sender["first"], sender["sections"] = at, len(own) if own else EMPTY
+            sender["first"], sender["sections"], sender["source"] = at, len(own) if own else EMPTY, EMPTY
             for row, place, values in own:
                 self._parts[at]["population"], self._parts[at]["place"], self._parts[at]["values"] = row, place, values
                 self._part_of[self._own[row].number, name] = at
@@ -135,7 +138,7 @@ class CompiledColumns(Columns):
         self._full = np.zeros(max(len(self._own), 1), np.int64)
         self._state = np.zeros(1, COLUMNS)
         # Words by their place: a record's field by its name takes several times as long, and a tick asks for dozens.
-        self._words, self._opened = _view(self._state), _view(self._open_ticks)
+        self._words, self._opened = view_of(self._state), view_of(self._open_ticks)
         self._all_missing, self._first_places = self._populations["places"].copy(), self._populations["place"].tolist()
         state = self._state[0]
         for name, array in (
@@ -146,9 +149,14 @@ class CompiledColumns(Columns):
             state[name] = self._address(array)
         state["populations"], state["ring"], state["places"], state["most"] = len(self._own), most_open, places, most
         state["take"] = take_batch.address
+        self._exchange: CompiledExchange | None = exchange  # type: ignore[assignment]  # as it is made below
+        if self._exchange is not None:
+            state["boxes"], state["read"], state["put"] = self._exchange.calls
+            for name in self._numbers:
+                self._senders[self._numbers[name]]["source"] = self._exchange.sources.get(name, EMPTY)
         self._make_out(_PAGE_BYTES)
         self._groups: dict[tuple[str, ...], _Group] = {}
-        self._block, self._filled = int(self._state.ctypes.data), 0
+        self._block = int(self._state.ctypes.data)
         self._take, self._join, self._answer = on_bytes(take_batch), called(join_column), on_bytes(answer_all)
 
     def _address(self, array: Array) -> int:
@@ -246,27 +254,35 @@ class CompiledColumns(Columns):
         return {name: int(self._parts[self._part_of[population.number, name]]["events"]) for name in population.slots}
 
     def take(self, sender: str, raw: bytes, *, is_sealed: bool) -> int:
-        """Put what is exactly the batch of `sender` that is due, with its checksum where it must have one, into its columns; return
-        how many of them are full now (`full`), or why nothing was done.
+        """Put what is exactly the batch of `sender` that is due, with its checksum where it must have one, into its columns, and
+        its transfers where they go; return how many columns are full now (`full`) and for how much the last transfers are in
+        (`settled`), or why nothing was done.
         """
         number = self._numbers.get(sender, EMPTY)
         if number == EMPTY or not raw or (is_sealed and raw[0] != SEALED and sender != HOST):
             return NOT_TAKEN
         taken: int = self._take(self._block, raw, number, len(raw))
-        if taken == NO_ROOM:
-            self._make_room(self._slots[self.next_tick[sender]], len(raw))
+        while taken in (NO_ROOM, CROWDED):
+            if taken == NO_ROOM:
+                self._make_room(self._slots[self.next_tick[sender]], len(raw))
+            elif self._exchange is not None:
+                self._exchange.make_room()
             taken = self._take(self._block, raw, number, len(raw))
-        self._filled = taken
         return taken
 
     @property
     def full(self) -> Sequence[int]:
         """The populations whose columns were filled by what was taken last."""
-        return [self._own[row].number for row in self._full[: self._filled].tolist()]
+        return [self._own[row].number for row in self._full[: self._words[_FILLED]].tolist()]
+
+    @property
+    def settled(self) -> Settled | None:
+        """What waited for the transfers of what was taken last; None where its sender may send none."""
+        return None if self._exchange is None or self._words[_SOURCE] < 0 else self._exchange.settled
 
     def answers(self, names: tuple[str, ...], endpoints: Mapping[str, Any], raw: bytes) -> Iterator[tuple[str, int, bytes]]:
-        """Have endpoints answer a bundle, and take the batches that they answer by; yield what is left to do: (who, how many
-        columns are full now, b""), or (who, why its batch was not taken, that batch, b"" where it has not answered).
+        """Have endpoints answer a bundle, and take the batches that they answer by; yield what is left to do: (who, what its batch
+        has filled, b""), or (who, why that was not taken, the batch, b"" where it has not answered).
         """
         group, words, turn = self._groups.get(names) or self._group(names, endpoints), self._words, 0
         if group is None:
@@ -277,7 +293,7 @@ class CompiledColumns(Columns):
             taken: int = self._answer(self._block, raw, 0, len(raw))
             if not taken:
                 return
-            turn, self._filled = words[_TURN], taken
+            turn = words[_TURN]
             name, batch = names[turn], b""
             if taken < 0 and taken != NO_ANSWER:
                 batch = group.ticks[turn].reply[: words[_REPLY_BYTES]].tobytes()

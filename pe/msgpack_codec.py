@@ -67,6 +67,22 @@ def _bin(raw: Array, at: int) -> tuple[int, int]:
 
 
 @inlined
+def shortest_number(raw: Array, at: int) -> tuple[int, int]:
+    """Return a whole number from 0 to 2^62 and where it ends, both negative where there is none or it could be shorter."""
+    value, end = _number(raw, at)
+    need = 1 if value < 0x80 else 2 if value < 1 << 8 else 3 if value < 1 << 16 else 5 if value < _MOST_WORD else 9
+    return (value, end) if end - at == need else (_UNREADABLE, _UNREADABLE)
+
+
+@inlined
+def shortest_bin(raw: Array, at: int) -> tuple[int, int]:
+    """Return where the bytes of a bin begin and end, both negative where there is none or its head could be shorter."""
+    first, end = _bin(raw, at)
+    need = 2 if end - first < 1 << 8 else 3 if end - first < 1 << 16 else 5
+    return (first, end) if first - at == need else (_UNREADABLE, _UNREADABLE)
+
+
+@inlined
 def _section(raw: Array, at: int, section: Array) -> int:
     """Read one section into `section`; return where it ends, `_UNREADABLE` where it is none."""
     if at >= raw.size or raw[at] != 0x97:
@@ -95,7 +111,7 @@ def _section(raw: Array, at: int, section: Array) -> int:
 
 
 @inlined
-def _count(raw: Array, at: int) -> tuple[int, int]:
+def read_count(raw: Array, at: int) -> tuple[int, int]:
     """Return the length of an array of fewer than 65,536 and where its first element begins, both `_UNREADABLE` for none."""
     if at < raw.size and 0x90 <= raw[at] <= 0x9F:
         return int(raw[at]) - 0x90, at + 1
@@ -123,7 +139,7 @@ def read_ticked(raw: Array, code: int, sections: Array) -> tuple[int, int, int]:
     tick, at = _number(raw, 2)
     if at < 0:
         return _UNREADABLE, 0, 0
-    count, at = _count(raw, at)
+    count, at = read_count(raw, at)
     if count < 0 or count > sections.shape[0]:
         return _UNREADABLE, 0, 0
     for i in range(count):
@@ -150,7 +166,7 @@ def read_transfers(
     `names` (peers, NAME_BYTES) and `own` (NAME_BYTES) hold a name each as it is on the wire. UNREADABLE_TRANSFERS for what is no
     transfer from a peer to `own`, FULL where rows or bytes do not suffice.
     """
-    count, at = _count(raw, at)
+    count, at = read_count(raw, at)
     if count < 0:
         return UNREADABLE_TRANSFERS
     if count > rows.shape[0]:
@@ -163,13 +179,13 @@ def read_transfers(
         if at < 0 or kind > MOST_KIND or kind == READ or kind == PROBE:  # noqa: PLR1714, SIM109 - compiled; they are for DRAMs
             return UNREADABLE_TRANSFERS
         tried = 0
-        while tried < peers and not _is_name(raw, at, names[peer]):  # they come in the order of names
+        while tried < peers and not is_name(raw, at, names[peer]):  # they come in the order of names
             tried, peer = tried + 1, peer + 1
             peer = 0 if peer == peers else peer
         if tried == peers:
             return UNREADABLE_TRANSFERS
         at += 1 + (int(names[peer, 0]) & 0x1F)
-        if not _is_name(raw, at, own):
+        if not is_name(raw, at, own):
             return UNREADABLE_TRANSFERS
         at += 1 + (int(own[0]) & 0x1F)
         rows[i, KIND], rows[i, PEER], rows[i, AT] = kind, peer, used
@@ -193,7 +209,7 @@ def read_transfers(
 
 
 @inlined
-def _is_name(raw: Array, at: int, name: Array) -> bool:
+def is_name(raw: Array, at: int, name: Array) -> bool:
     """Tell whether a name stands at `at`; it is on the wire as `name` (NAME_BYTES) begins."""
     size = 1 + (int(name[0]) & 0x1F)
     if at + size > raw.size:
@@ -212,7 +228,8 @@ def _put_big_endian(out: Array, at: int, value: int, count: int) -> int:
 
 
 @inlined
-def _put_number(out: Array, at: int, value: int) -> int:
+def put_number(out: Array, at: int, value: int) -> int:
+    """Write a whole number from 0; return where the next thing goes."""
     if value < 0x80:
         out[at] = value
         return at + 1
@@ -241,17 +258,33 @@ def put_bin(out: Array, at: int, address: int, count: int) -> int:
 def put_head(out: Array, tick: int, sections: int) -> int:
     """Begin a batch of fewer than 65,536 sections in `out` (uint8); return where the first one goes."""
     out[0], out[1] = 0x94, BATCH
-    return put_count(out, _put_number(out, 2, tick), sections)
+    return put_count(out, put_number(out, 2, tick), sections)
 
 
 @inlined
 def put_count(out: Array, at: int, count: int) -> int:
-    """Begin an array of fewer than 65,536; return where its first element goes."""
+    """Begin an array; return where its first element goes."""
     if count < 16:
         out[at] = 0x90 | count
         return at + 1
-    out[at] = 0xDC
-    return _put_big_endian(out, at + 1, count, 2)
+    size = 2 if count < 1 << 16 else 4
+    out[at] = 0xDC if size == 2 else 0xDD
+    return _put_big_endian(out, at + 1, count, size)
+
+
+@inlined
+def put_transfer_head(
+    out: Array, at: int, kind: int, source: Array, target: Array, number: int, address: int, size: int
+) -> int:  # fmt: skip
+    """Begin a transfer from `source` to `target` (NAME_BYTES); return where its bin goes."""
+    out[at] = 0x97
+    out[at + 1] = kind
+    at += 2
+    for name in (source, target):
+        length = 1 + (int(name[0]) & 0x1F)
+        copy_bytes(out.ctypes.data + at, name.ctypes.data, length)
+        at += length
+    return put_number(out, put_number(out, put_number(out, at, number), address), size)
 
 
 @inlined
@@ -259,15 +292,7 @@ def put_transfer(out: Array, at: int, row: Array, own: Array, target: Array, dat
     """Write the transfer of `row` (TRANSFER_WORDS) from `own` to `target` (NAME_BYTES) with bytes from address `data`; return where
     the next one goes.
     """
-    out[at] = 0x97
-    out[at + 1] = row[KIND]
-    at += 2
-    for name in (own, target):
-        size = 1 + (int(name[0]) & 0x1F)
-        copy_bytes(out.ctypes.data + at, name.ctypes.data, size)
-        at += size
-    for column in (NUMBER, ADDRESS, SIZE):
-        at = _put_number(out, at, int(row[column]))
+    at = put_transfer_head(out, at, row[KIND], own, target, int(row[NUMBER]), int(row[ADDRESS]), int(row[SIZE]))
     return put_bin(out, at, data, int(row[SIZE]) if row[KIND] != READ else 0)
 
 
@@ -278,8 +303,8 @@ def put_section(
 ) -> int:  # fmt: skip
     """Begin a section at `at`, with keys and values from these addresses; return where its ledger goes."""
     out[at] = 0x97
-    at = _put_number(out, at + 1, population)
-    at = _put_number(out, at, flags)
-    at = _put_number(out, at, position)
+    at = put_number(out, at + 1, population)
+    at = put_number(out, at, flags)
+    at = put_number(out, at, position)
     at = put_bin(out, at, keys, keys_bytes)
     return put_bin(out, at, values, values_bytes)

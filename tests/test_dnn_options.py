@@ -124,12 +124,12 @@ def test_a_price_changes_no_answer(cnn):  # noqa: F811 - a fixture
 def test_what_a_peer_does_not_hand_on_is_named(cnn, monkeypatch, chosen):  # noqa: F811 - a fixture
     put, lost = Exchange._put, []
 
-    def losing(self, transfer, onward, boxes):
+    def losing(self, tick, transfer, name):
         of_workers = transfer.kind == SIGNAL and transfer.size_bytes > 32 and not lost and transfer.target.startswith("PE")
         if of_workers:
             lost.append(transfer)
             return
-        put(self, transfer, onward, boxes)
+        put(self, tick, transfer, name)
 
     monkeypatch.setattr(Exchange, "_put", losing)
     run, _ = run_of(cnn, **chosen)

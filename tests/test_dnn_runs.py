@@ -28,7 +28,9 @@ from models.foreign.request import ImportRequest
 from models.operators import operator
 from models.quantise.dnn import quantise_dnn
 from models.quantise.dnn_lower import DnnSettings
-from noc.exchange import DramEndpoint
+from noc.columns import Columns
+from noc.dram_endpoint import DramEndpoint
+from pe.compiled_columns import CompiledColumns
 from tests.tools.grids import some
 from tests.tools.losses import run_with_losses
 
@@ -108,10 +110,11 @@ def run_of(folder, **chosen):
     return run, job
 
 
+@pytest.mark.parametrize("columns", [Columns, CompiledColumns])
 @pytest.mark.parametrize("losses", [(120,), (90, 60)], ids=str)
-def test_a_run_that_loses_its_pes_and_drams_goes_on_to_the_same_tensors(cnn, truth, losses):
+def test_a_run_that_loses_its_pes_and_drams_goes_on_to_the_same_tensors(cnn, truth, losses, columns):
     run, job = run_of(cnn)
-    assert run_with_losses(run, losses, shuffle=5)
+    assert run_with_losses(run, losses, shuffle=5, make_columns=columns)
     assert job.readout.is_complete
     assert run.events.report() == truth
     assert run.conservation()["wrong"] == []

@@ -18,7 +18,9 @@ from models.checkpoint import Model, load, save
 from models.checkpoint.graph import facts_of, graph_of, parse
 from models.network import ModelError
 from noc.chip import load_chip
+from noc.columns import Columns
 from noc.packet import PROBE
+from pe.compiled_columns import CompiledColumns
 from tests.tools.couriers_path import with_couriers
 from tests.tools.losses import run_with_losses
 
@@ -113,10 +115,10 @@ def test_fills_that_cannot_be_are_refused_by_address(regions, words):
     assert str(caught.value).startswith("DRAM@0: ")
 
 
-def answer(*losses, chips=2, snapshot=5, shuffle=3):
+def answer(*losses, chips=2, snapshot=5, shuffle=3, columns=CompiledColumns):
     job = job_of(chips=chips)
     run = Run(job.placement, job.source, job.readout, repeatable=True, snapshot_positions=snapshot, fills=job.fills)
-    went_on = run_with_losses(run, losses, shuffle)
+    went_on = run_with_losses(run, losses, shuffle, make_columns=columns)
     assert run.conservation()["wrong"] == []
     counts = [run.counts.events(n) for n in job.placement.network.layers]
     return (run.events.report(), counts, job.readout.result(), run.recorder.ledger().events.tobytes()), went_on
@@ -125,7 +127,7 @@ def answer(*losses, chips=2, snapshot=5, shuffle=3):
 @pytest.mark.parametrize("chips", [1, 2])
 @pytest.mark.parametrize("snapshot", [0, 5])
 def test_what_pes_and_drams_hold_is_the_same_wherever_they_were_lost(chips, snapshot):
-    whole, _ = answer(chips=chips)
+    whole, _ = answer(chips=chips, columns=Columns)
     again = [answer(*losses, chips=chips, snapshot=snapshot) for losses in ((25,), (55, 60), (70, 40, 48))]
     assert all(same == whole for same, _ in again)
     assert any(position for _, went_on in again for position in went_on) == bool(snapshot)

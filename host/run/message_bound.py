@@ -9,7 +9,7 @@ from host.run.run import Run
 from models import kernels
 from models.numerics import payload_bytes
 from models.transfers import TRANSFER_WORDS
-from noc.exchange import MOST_SAVED_BYTES
+from noc.dram_endpoint import MOST_SAVED_BYTES
 
 _LEAST_BYTES = 1 << 22  # pieces of a DRAM's content (1 MiB), configurations, counters
 _SECTION_BYTES = 1 << 12  # of a shard: a section's head and its ledger

@@ -65,7 +65,8 @@ class RouterSocket:
         self._secret, self._timeout_s = secret, -1.0
         self._ids: dict[str, bytes] = {}
         self._names: dict[bytes, str] = {}  # by proven identity
-        self._raw, self._frame = b"", zmq.Frame()  # what was sent last, and as libzmq has it
+        self._raw: bytes | None = None  # what was sent last
+        self._frame: Any = None  # and, once it was sent twice, as libzmq has it
         self._context, self.socket = _new_socket(zmq.ROUTER, queue)
         self.socket.setsockopt(zmq.MAXMSGSIZE, most_bytes)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -126,8 +127,12 @@ class RouterSocket:
         """Hand over one message; TransportError where the destination is unknown or its queue is full."""
         try:
             self.socket.send(self._routing_id(destination), _MORE)
-            if raw is not self._raw:  # a bundle goes to a layer's PEs one after another: it is copied once, not for each
-                self._raw, self._frame = raw, zmq.Frame(raw, copy=True)
+            if raw is not self._raw:
+                self._raw, self._frame = raw, None
+                self.socket.send(raw, _AT_ONCE)
+                return
+            if self._frame is None:  # a bundle goes to a layer's PEs one after another: it is copied once more, not for each
+                self._frame = zmq.Frame(raw, copy=True)
             self.socket.send(self._frame, _AT_ONCE, copy=False)
         except zmq.ZMQError as error:
             raise TransportError(f"cannot reach {destination}: {error.strerror}") from error

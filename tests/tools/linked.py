@@ -29,6 +29,7 @@ from noc.packet import (
     Configured,
     Fault,
     Letter,
+    Packed,
     Read,
     Relay,
     Section,
@@ -194,7 +195,7 @@ class Watched(MemNetwork):
 
     def post(self, sender, outgoing):
         for destinations, sent in outgoing:
-            message = decode(sent) if isinstance(sent, bytes) else sent
+            message = decode(sent.sealed if isinstance(sent, Packed) else sent) if isinstance(sent, bytes | Packed) else sent
             for part in message.sections if isinstance(message, Batch) else ():
                 key = sender, part.population
                 self.emitted[key] = self.emitted.get(key, 0) + len(part.keys) // 4

@@ -8,6 +8,7 @@ from typing import Any
 from host.run.report import build_report
 from host.run.run import Run
 from host.workloads.contract import Job
+from noc.columns import Columns, MakeColumns
 from noc.memory_chip import MemoryChip
 from noc.transports.mem import MemNetwork
 from pe.core import Pe
@@ -23,16 +24,18 @@ _OF_THIS_SET = ("packets", "link", "malformed")  # counters of the processes tha
 
 
 def run_with_losses(
-    run: Run, losses: Sequence[int] = (), shuffle: int | None = None, on_loss: Callable[[], object] = lambda: None
-) -> list[int]:
-    """Work to the end, losing all routers and PEs after each number of messages to the host, and calling `on_loss` then.
+    run: Run, losses: Sequence[int] = (), shuffle: int | None = None, on_loss: Callable[[], object] = lambda: None,
+    make_columns: MakeColumns = Columns,
+) -> list[int]:  # fmt: skip
+    """Work to the end, losing all routers and PEs after each number of messages to the host, and calling `on_loss` then;
+    `make_columns` is the routers'.
 
     Return the positions that the run went on from.
     """
     went_on = []
     for loss in [*losses, None]:
         try:
-            _live(run, loss, MemNetwork(shuffle))
+            _live(run, loss, MemNetwork(shuffle), make_columns)
             break
         except Lost:
             on_loss()
@@ -52,13 +55,13 @@ def report_of(job: Job, run: Run, *, partial: bool = False) -> dict[str, Any]:
     return {name: report[name] for name in ("events", "result", "metrics", "counters", "modelled", "neurobench")}
 
 
-def _live(run: Run, messages: int | None, network: MemNetwork) -> None:
+def _live(run: Run, messages: int | None, network: MemNetwork, make_columns: MakeColumns) -> None:
     """Work with one set of routers and PEs, for so many messages to the host or to the end."""
     placement, left = run.placement, [messages]
     chip = MemoryChip(
         host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
         pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
-        link_pe=PeLink,
+        link_pe=PeLink, make_columns=make_columns,
     )  # fmt: skip
 
     def after_each() -> Any:
