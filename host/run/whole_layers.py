@@ -13,7 +13,7 @@ from host.mapping.sharding import cut, share_sizes
 from host.run.late_feed import LateFeed
 from host.workloads.contract import Feed
 from models.schedule import schedule
-from noc.packet import VALID, Batch, Bundle, Fault, Load, Message, Section, Start
+from noc.packet import VALID, Batch, Bundle, Fault, Load, Message, Packed, Section, Start
 from pe.core import Pe
 from pe.layout import pe_fields
 from pe.sram import ALIGNMENT_BYTES, SramSize
@@ -47,7 +47,7 @@ class WholeLayers:
 
     def _say(self, layer: int, message: Message) -> Message:
         answer = self._pes[layer].handle(_ROUTER, message)[0][1]
-        assert not isinstance(answer, bytes), "a core's messages are not packed yet"
+        assert not isinstance(answer, bytes | Packed), "a core's messages are not packed yet"
         if isinstance(answer, Fault):
             raise HostError(answer.text)
         return answer
