@@ -422,7 +422,7 @@ def test_pages_of_many_chips_cost_little_more_than_that_of_one():
         return thread_time() - start
 
     cost_s(1, 20)
-    assert cost_s(8, 200) < cost_s(1, 100) + max(1.0, pace())
+    assert cost_s(8, 200) < cost_s(1, 100) + pace()
 
 
 # -- plots --

@@ -52,9 +52,10 @@ def crowding() -> float:
 def pace() -> float:
     """Return how many times as long this machine takes, now, for a fixed piece of work as that of docs/performance.md.
 
-    In processor time, half of it in numpy and half in Python; a bound times this holds on slower machines as well.
+    In processor time, half of it in numpy and half in Python; a bound times this holds on slower machines as well. At least 1: on a
+    faster machine nothing else need be as much faster, nor is a machine as fast a moment later.
     """
-    return min(_work_s() for _ in range(_REPEATS)) / _USUAL_S
+    return max(1.0, min(_work_s() for _ in range(_REPEATS)) / _USUAL_S)
 
 
 def _work_s() -> float:
