@@ -55,7 +55,7 @@ def report_of(job: Job, run: Run, *, partial: bool = False) -> dict[str, Any]:
     return {name: report[name] for name in ("events", "result", "metrics", "counters", "modelled", "neurobench")}
 
 
-def _live(run: Run, messages: int | None, network: MemNetwork, make_columns: MakeColumns) -> None:
+def _live(run: Run, messages: int | None, network: MemNetwork, make_columns: MakeColumns = Columns) -> None:
     """Work with one set of routers and PEs, for so many messages to the host or to the end."""
     placement, left = run.placement, [messages]
     chip = MemoryChip(
