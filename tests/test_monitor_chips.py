@@ -17,6 +17,7 @@ from host.show.plain_monitor import machine_lines
 from noc.chip import load_chip
 from noc.machine import Machine
 from tests.tools.grids import pairs
+from tests.tools.work import pace
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 EACH = 140  # PEs in use of a chip
@@ -317,7 +318,7 @@ def test_a_frame_of_many_chips_stays_cheap(terminal, chips, most_s):  # noqa: F8
         view._draw()
         costs.append(thread_time() - start)
     view.close()
-    assert min(costs) < most_s
+    assert min(costs) < most_s * pace()
 
 
 MACHINES = [
