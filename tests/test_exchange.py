@@ -68,7 +68,14 @@ def sendings(draw, name, targets):
 
 
 def expected_of(world):
-    """What each endpoint hears at each tick, DRAMs included, by a plain simulation of stores."""
+    """What each endpoint hears at each tick, DRAMs included."""
+    return played(world)[0]
+
+
+def played(world):
+    """What each endpoint hears at each tick, DRAMs included, and what DRAMs answer behind the last tick: by a plain simulation of
+    stores.
+    """
     stores = {name: bytearray(DRAM_BYTES) for name in world.connectivity.transfers.drams}
     heard, answers = {}, []
     for t in range(TICKS):
@@ -83,7 +90,7 @@ def expected_of(world):
                 else:
                     data = bytes(store[one.address : one.address + one.size_bytes])
                     answers.append(one._replace(kind=p.DATA, source=name, target=one.source, data=data))
-    return {key: sorted(ones, key=lambda one: (one.source, one.number)) for key, ones in heard.items()}
+    return {key: sorted(ones, key=lambda one: (one.source, one.number)) for key, ones in heard.items()}, answers
 
 
 def by_kind(transfers):
@@ -104,13 +111,14 @@ def test_every_transfer_arrives_once_in_its_tick_in_order_of_source_and_number(w
 @settings(patient, max_examples=100)
 @given(worlds(), seeds)
 def test_transfers_are_counted_by_kind_at_both_ends_and_once_on_each_link_of_their_route(world, seed):
-    expected = expected_of(world)
+    expected, answers = played(world)
     counters = Chips(world, seed).play().read(TICKS)
     all_of_them = [one for ones in expected.values() for one in ones]
-    crossed = {str(link): [] for link in world.machine.links}
-    for one in all_of_them:
-        for link in world.machine.route(world.chip(one.source), world.chip(one.target)):
-            crossed[str(link)].append(one)
+    crossed, late = ({str(link): [] for link in world.machine.links} for _ in range(2))
+    for ones, on_links in ((all_of_them, crossed), (answers, late)):
+        for one in ones:
+            for link in world.machine.route(world.chip(one.source), world.chip(one.target)):
+                on_links[str(link)].append(one)
     sent, delivered = {}, {}
     for counted in counters.values():
         sent |= counted.get("transfers_in", {})
@@ -126,7 +134,9 @@ def test_transfers_are_counted_by_kind_at_both_ends_and_once_on_each_link_of_the
     for link in world.machine.links:
         ends = (link.chip, "transfers_over", link.to), (link.to, "transfers_from", link.chip)
         for here, what, there in ends:
-            assert counters[here].get(what, {}).get(p.router_name(there), [0] * len(p.KINDS)) == by_kind(crossed[str(link)])
+            counted = counters[here].get(what, {}).get(p.router_name(there), [0] * len(p.KINDS))
+            # Where a chip hears nothing else, what a DRAM answers behind the last tick makes one that is through.
+            assert counted in (by_kind(crossed[str(link)]), by_kind(crossed[str(link)] + late[str(link)]))
     for chip, counted in counters.items():
         to_store = [one for (name, _), ones in expected.items() if name == p.dram_name(chip) for one in ones]
         if counted.get("dram"):

@@ -19,7 +19,13 @@ from typing import Any, cast
 
 from host.errors import Exit
 from host.options import transport_named
-from host.processes.fork_environment import NO_ROUTER, PRELOAD_VARIABLE, code_for_lack, raise_descriptor_limit
+from host.processes.fork_environment import (
+    NO_ROUTER,
+    PRELOAD_VARIABLE,
+    code_for_lack,
+    members_needed,
+    raise_descriptor_limit,
+)
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
@@ -191,4 +197,4 @@ def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_fol
             return
         from host.run.host_process import drive
 
-        drive(pipe, options, folder, content_folder, _compile_s, resume=resume)
+        drive(pipe, options, folder, content_folder, _compile_s, resume=resume, need=members_needed())

@@ -112,7 +112,7 @@ def _compile_in_another_process() -> dict[str, Any]:
                 if job is not None:
                     from host.run.late_compile import compile_late
 
-                    compile_late(job.placement)
+                    compile_late(job.placement, members_needed())
         finally:  # an error shows again, with its cause, when the fork server does it itself
             os._exit(0)
     os.close(writing)

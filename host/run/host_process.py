@@ -51,13 +51,15 @@ _POLL_S = 0.05
 
 
 def drive(
-    pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None, compile_s: float, *, resume: bool = False
+    pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None, compile_s: float, *,
+    resume: bool = False, need: str = "",
 ) -> None:  # fmt: skip
     """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe. So does what the PEs load, into
     `content_folder`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report;
-    `resume`: go on from the journal in `folder`, where a host before this one has written one.
+    `resume`: go on from the journal in `folder`, where a host before this one has written one; `need`: what the fork server loads
+    for such a run.
     """
     began = time.perf_counter()
     try:
@@ -72,7 +74,7 @@ def drive(
         journal = journal_for(job, run, folder, resume=resume)
     except REFUSALS as error:
         return send_record(pipe, "refused", text=str(error), code=int(code_of(error)))
-    compile_late(job.placement)
+    compile_late(job.placement, need)
     if content_folder is not None:
         store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
