@@ -62,8 +62,9 @@ class Member(Process):
         self._look()
 
     def boot(self) -> None:
-        """Say what it says when it is up."""
-        self._post(self.core.boot())  # type: ignore[attr-defined]  # both have it
+        """Say what it says when it is up; a socket that calls somebody who is gone keeps that, and nobody hears it."""
+        for names, message in self.core.boot():  # type: ignore[attr-defined]  # both have it
+            self._chat([((name,), message) for name in names])
 
     def hear(self, sender: str, raw: bytes) -> None:
         """Take a message, whenever it does."""
