@@ -18,7 +18,7 @@ from host.show.terminal_style import Panel, Span
 from host.workloads.lm.panel import PANEL
 from noc.chip import load_chip
 from tests.tools.grids import pairs
-from tests.tools.work import pace
+from tests.tools.work import count_calls
 
 PES = [str(pe) for pe in load_chip().usable_pes()[:150]]
 LAYOUT = {
@@ -368,15 +368,12 @@ def test_where_a_frame_is_dear_there_are_fewer(terminal, clock):
     view.close()
 
 
-def test_a_frame_costs_less_than_15_ms(terminal):
+def test_a_frame_is_cheap(terminal):
+    """In calls of functions, of which a fast machine and a slow one need the same number."""
     view = open_monitor(LAYOUT, live=True, stream=terminal(200, 60))
-    costs = []
-    for _ in range(8):
-        start = monitor.thread_time()
-        view._draw()
-        costs.append(monitor.thread_time() - start)
+    view._draw()
+    assert count_calls(view._draw) < 120_000  # some 10 ms; 68,000 with rich 14
     view.close()
-    assert min(costs) < 0.015 * pace()
 
 
 def test_closing_shows_the_newest_figures_and_gives_the_cursor_back_once(terminal, clock):

@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
-from models.checkpoint import load, save  # noqa: E402 - needs torch
+from models.checkpoint import save  # noqa: E402 - needs torch
 from models.network import ModelError  # noqa: E402
-from models.quantise.egru import layer_scale, quantise_egru  # noqa: E402
+from models.quantise.egru import dequantise_egru, layer_scale, quantise_egru  # noqa: E402
 from models.quantise.grids import Grid  # noqa: E402
 from models.quantise.weights import quantise_rows  # noqa: E402
 from models.text.ngrams import KneserNey  # noqa: E402
@@ -168,12 +168,30 @@ def test_a_run_begins_with_a_checkpoint_of_the_same_words_and_sizes(tmp_path):
     words = dataclasses.replace(text, vocabulary=type(text.vocabulary)((*text.vocabulary.words[:-1], "another")))
     with pytest.raises(ModelError, match="knows 12 words, the text has 12 that are not the same"):
         LanguageTrainer(words, about, tmp_path / "other")
-    model = load(tmp_path / "m.safetensors")
+
+
+def test_a_run_begins_with_what_the_numbers_of_an_int8_checkpoint_stand_for(tmp_path):
+    text = text_of()
+    first = trained(tmp_path / "first", text=text)
+    model = model_of(first.model, text, "none", {})
     n = model.network
-    network, _ = quantise_egru(n, input_scales={0: 0.01}, event_scales=dict.fromkeys(n.layers, 1 / 128))
+    scales = {"input_scales": {0: 2**-7}, "event_scales": dict.fromkeys(n.layers, 2**-7)}
+    network, _ = quantise_egru(n, **scales)
     save(tmp_path / "q.safetensors", dataclasses.replace(model, network=network))
-    with pytest.raises(ModelError, match="has neurons of egru_int8; needs a language model of egru in float32"):
-        LanguageTrainer(text, dataclasses.replace(about, start=str(tmp_path / "q.safetensors")), tmp_path / "other")
+    about = dataclasses.replace(SMALL, start=str(tmp_path / "q.safetensors"), seed=2)
+    begun = LanguageTrainer(text, about, tmp_path / "second")
+    for layer, before in zip(begun.model.layers, first.model.layers, strict=True):
+        assert torch.equal(layer.kernel, rounded_rows(before.kernel.detach(), 8))
+        assert torch.equal(layer.recurrent, rounded_rows(before.recurrent.detach(), 8))
+        assert torch.equal(layer.bias, before.bias)
+    again, _ = quantise_egru(dequantise_egru(network), **scales)  # a power of two a row: nothing is lost on the way
+    for one, other in zip(again.populations, network.populations, strict=True):
+        for there, here in zip(one.projections, other.projections, strict=True):
+            assert np.array_equal(there.weights.values, here.weights.values)
+    network, _ = quantise_egru(n, **scales, int8_cell=True)
+    save(tmp_path / "s.safetensors", dataclasses.replace(model, network=network))
+    with pytest.raises(ModelError, match="has neurons of egru_int8_state; needs a language model of egru or egru_int8"):
+        LanguageTrainer(text, dataclasses.replace(about, start=str(tmp_path / "s.safetensors")), tmp_path / "other")
 
 
 @pytest.mark.parametrize(

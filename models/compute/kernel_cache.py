@@ -107,12 +107,19 @@ def _imported(file: Path, module: str) -> tuple[Path, ...]:
 @cache
 def _files_of(module: str, roots: tuple[Path, ...]) -> tuple[Path, ...]:
     """Return the files in these folders that importing `module` runs: its own and those of the packages around it."""
-    if not module:  # `from . import NAME`
-        return tuple((root / "__init__.py").resolve() for root in roots if (root / "__init__.py").is_file())
-    parts = module.split(".")
-    places = [Path(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
-    files = (root / place for root in roots for place in (*places, Path(*parts).with_suffix(".py")))
-    return tuple(file.resolve() for file in files if file.is_file())
+    around, _, name = module.rpartition(".")
+    files = list(_files_of(around, roots)) if around else []
+    for folder in _folders_of(around, roots):
+        inside = (f"{name}/__init__.py", f"{name}.py") if name else ("__init__.py",)  # without a name: `from . import NAME`
+        files += [file.resolve() for file in map(folder.joinpath, inside) if file.is_file()]
+    return tuple(files)
+
+
+@cache
+def _folders_of(package: str, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the folders of a package that are there: most names that a statement imports are no modules, and lie in none."""
+    folders = (root.joinpath(*package.split(".")) for root in roots)
+    return tuple(folder for folder in folders if folder.is_dir())
 
 
 class KernelFolder:

@@ -124,6 +124,34 @@ def quantise_egru(
     return changed, tuple(report)
 
 
+def dequantise_egru(network: Network) -> Network:
+    """Return a network of EGRUs with the float32 weights that its int8 numbers stand for; events are float32 again, not rounded.
+
+    ModelError for a layer that is no EGRU with float32 cell states, or that hears a trace or a convolution.
+    """
+    populations = list(network.populations)
+    for n in network.inputs:
+        populations[n] = replace(populations[n], payload="float32", params={})
+    for n in network.layers:
+        layer = populations[n]
+        if layer.kernel != INT8 or any(p.trace or not isinstance(p.weights, SparseRows) for p in layer.projections):
+            raise ModelError(f"{layer.name}: is no layer of {INT8} that hears events by matrices; no other becomes float32 again")
+        projections = tuple(_dequantised(p, layer, network.populations[p.source].params[EVENT_SCALE]) for p in layer.projections)
+        vectors = {name: vector for name, vector in layer.vectors.items() if name not in SCALES.values()}
+        params = {name: value for name, value in layer.params.items() if name not in (EVENT_SCALE, "most_event")}
+        populations[n] = replace(layer, kernel=FLOAT, projections=projections, vectors=vectors, params=params, payload="float32")
+    changed = replace(network, populations=tuple(populations))
+    check_network(changed)
+    return changed
+
+
+def _dequantised(projection: Projection, layer: Population, event_scale: float) -> Projection:
+    weights = projection.weights
+    assert isinstance(weights, SparseRows), "the caller has seen to that"
+    scales = np.repeat(layer.vectors[SCALES[projection.port]] / np.float32(event_scale), weights.row_nonzeros)
+    return replace(projection, weights=replace(weights, values=(weights.values * scales).astype(np.float32), four_bits=False))
+
+
 def check_quantisable(network: Network) -> None:
     """Raise ModelError for a network that is none of EGRUs in float32."""
     kinds = {network.populations[n].kernel for n in network.layers}

@@ -8,6 +8,7 @@ import torch
 
 from models.checkpoint import Model, load
 from models.network import ModelError
+from models.quantise.egru import FLOAT, INT8, dequantise_egru
 from models.training.common.egru_layer import Egru
 from models.training.language.conformance import layers_of
 from models.training.language.network import LanguageModel
@@ -16,10 +17,16 @@ from models.training.language.text_streams import Text
 
 @torch.no_grad()
 def begin_with(model: LanguageModel, text: Text, path: Path) -> None:
-    """Give a model the numbers of a checkpoint; ModelError, one line, where its words, its sizes or its neurons are others."""
+    """Give a model the numbers of a checkpoint, or those that its int8 numbers stand for.
+
+    ModelError, one line, where its words, its sizes or its neurons are others.
+    """
     trained = load(path)
     _check(trained, model, text, f"--start {path}")
-    for layer, have in zip(model.layers, layers_of(trained.network), strict=True):
+    network = trained.network
+    if any(network.populations[n].kernel == INT8 for n in network.layers):
+        network = dequantise_egru(network)
+    for layer, have in zip(model.layers, layers_of(network), strict=True):
         layer.load_state_dict(have.state_dict())
     for parameter, array in ((model.embedding, trained.embedding), (model.decoder_bias, trained.decoder_bias)):
         assert array is not None, "a model with words has both"
@@ -29,8 +36,8 @@ def begin_with(model: LanguageModel, text: Text, path: Path) -> None:
 def _check(trained: Model, model: LanguageModel, text: Text, who: str) -> None:
     network = trained.network
     kinds = {network.populations[n].kernel for n in network.layers}
-    if kinds != {"egru"} or trained.embedding is None or trained.decoder_bias is None:
-        raise ModelError(f"{who}: has neurons of {', '.join(sorted(kinds))}; needs a language model of egru in float32")
+    if kinds not in ({FLOAT}, {INT8}) or trained.embedding is None or trained.decoder_bias is None:
+        raise ModelError(f"{who}: has neurons of {', '.join(sorted(kinds))}; needs a language model of {FLOAT} or {INT8}")
     if tuple(trained.vocabulary) != tuple(text.vocabulary.words):
         have, own = f"{len(trained.vocabulary):,} words", f"{len(text.vocabulary):,}"
         raise ModelError(f"{who}: knows {have}, the text has {own} that are not the same; needs a checkpoint of this text")
