@@ -40,10 +40,14 @@ class _Parser(argparse.ArgumentParser):
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_rest: object) -> NoReturn:
-        from host.provenance import version
+        parser.exit(_print_version())
 
-        sys.stdout.write(f"gennaker {version()}\n")
-        parser.exit()
+
+def _print_version() -> int:
+    from host.provenance import version
+
+    sys.stdout.write(f"gennaker {version()}\n")
+    return int(Exit.OK)
 
 
 def _workload_commands() -> dict[str, Workload]:
@@ -89,7 +93,10 @@ def _epilog() -> str:
 
 def _command(arguments: Sequence[str] | None) -> Callable[[], int]:
     """Return what the arguments ask for."""
-    asked = [argument for argument in (sys.argv[1:] if arguments is None else arguments) if not argument.startswith("-")]
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--version"]:  # without the parser of all commands, which takes a second to make
+        return _print_version
+    asked = [word for word in words if not word.startswith("-")]
     flags: dict[str, Any] = vars(_parser(asked[:1]).parse_args(arguments))
     command = flags.pop("command")
     workload = _workload_commands().get(command)

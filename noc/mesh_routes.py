@@ -13,15 +13,20 @@ a circle.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from noc.chip import HOLES
 
 FOLDER = Path(__file__).with_name("route_tables")
 
 Site = tuple[int, int]
+Numbers = NDArray[np.int64]
 
 
 class Link(NamedTuple):
@@ -65,6 +70,21 @@ def load_table(name: str) -> dict[Site, dict[Site, Site]]:
             if letter != "."
         }
     return table
+
+
+def walk(name: str) -> Iterator[tuple[Numbers, Numbers, Numbers, Numbers]]:
+    """Go all routes at once by the table of this name: yield for each step (routes,) int64 where they start and where they go, the
+    site that is left and the next one, as places in `SITES`; routes that have arrived are there no more.
+    """
+    number, table = {site: place for place, site in enumerate(SITES)}, load_table(name)
+    near = np.array([[number[table[start].get(to, to)] for to in SITES] for start in SITES], np.int64)
+    start, goal = np.nonzero(~np.eye(len(SITES), dtype=bool))
+    site = start
+    while start.size:
+        to = near[site, goal]
+        yield start, goal, site, to
+        goes_on = to != goal
+        start, goal, site = start[goes_on], goal[goes_on], to[goes_on]
 
 
 def path(name: str, start: Site, to: Site) -> list[Link]:

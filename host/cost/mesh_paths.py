@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.network import F64, I64, Array
-from noc.mesh_routes import LINKS, SITES, path
+from noc.mesh_routes import LINKS, SITES, path, walk
 
 TABLES = ("balanced", "nearest")
 """Route tables, the one with the less busy links first."""
@@ -38,11 +38,12 @@ class _Routes(NamedTuple):
 
 @cache
 def _routes(table: str) -> _Routes:
-    index = {link: number for number, link in enumerate(LINKS)}
+    link_of = np.full((len(SITES), len(SITES)), -1)
+    for number, link in enumerate(LINKS):
+        link_of[SITE[link.x, link.y], SITE[link.to_x, link.to_y]] = number
     crosses = np.zeros((len(SITES), len(SITES), len(LINKS)))
-    for a, start in enumerate(SITES):
-        for b, end in enumerate(SITES):
-            crosses[a, b, [index[link] for link in path(table, start, end)]] = 1
+    for start, goal, site, to in walk(table):
+        crosses[start, goal, link_of[site, to]] = 1
     return _Routes(crosses, crosses.sum(axis=2).astype(np.int64))
 
 

@@ -7,7 +7,8 @@ have units. A position whose events lie otherwise over the shards is taken to be
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,12 +17,15 @@ from host.cost.head_waits import busy_cycles
 from host.cost.ledger import RunLedger
 from host.cost.mesh_paths import SITE, TABLES
 from host.cost.router_flows import SHAPE, into_ports, message_flows, over_links
-from models.network import F64, I64, Array
+from models.network import F64, I64
 from noc.machine import Machine
 
+_LAYERS_AND_CHIPS = 64  # whose flows, and what they stretch, are kept for the next price: a table of what-ifs asks again and again
 
-class _Sparse(NamedTuple):
-    """Flows as `message_flows` returns them, without what is zero: numbers and values."""
+
+@dataclass(frozen=True, eq=False)
+class _Sparse:
+    """Flows as `message_flows` returns them, without what is zero: numbers and values. No two are taken for the same."""
 
     numbers: I64
     values: F64
@@ -33,6 +37,28 @@ class _Sparse(NamedTuple):
         return flows.reshape(len(TABLES), *SHAPE)
 
 
+@lru_cache(_LAYERS_AND_CHIPS)
+def _flows_of(sent: bytes, hears: bytes, mode: str, leaves: bool, arrived: float) -> _Sparse:
+    """Return the flows of a population's messages on a chip; `sent` float64 and `hears` bool, (sites, 4), as bytes."""
+    shape = len(SITE), 4
+    flows = message_flows(
+        np.frombuffer(sent).reshape(shape), np.frombuffer(hears, bool).reshape(shape), mode, leaves, arrived
+    ).ravel()
+    numbers = np.flatnonzero(flows)
+    return _Sparse(numbers, flows[numbers])
+
+
+@lru_cache(_LAYERS_AND_CHIPS)
+def _busy_of(flows: tuple[_Sparse, ...], port: float, copies: bool) -> tuple[F64, F64, F64]:
+    """Return of what is sent at once on a chip how long it keeps that busy, (tables,), its busiest link, (tables,), and each
+    one's busiest port, (populations, tables).
+    """
+    unpacked = [one.unpack() for one in flows]
+    sums = np.sum(unpacked, axis=0)
+    ports = np.array([into_ports(one).max(axis=(1, 2)) for one in unpacked])
+    return busy_cycles(sums, port, copies)[0], over_links(sums).max(axis=(1, 2)), ports
+
+
 class PlacementWaits:
     """The share of waits of each exchange, for one way of sending; each pace of ports is reckoned once, and so are chips that send
     alike.
@@ -42,7 +68,6 @@ class PlacementWaits:
         """Take the placement of a run; `table` for its settings alone."""
         self._exchanges, self._mode, self._inputs = run.exchanges, table.settings["messages"], set(run.inputs)
         self._flows: dict[tuple[int, int], _Sparse] = {}  # by population and chip
-        self._alike: dict[tuple[bytes, bytes, bool, float], _Sparse] = {}
         self._stretches: dict[tuple[float, bool, bool], F64] = {}
         site = np.array([SITE[pe.x, pe.y] for pe in run.pes], np.int64)
         core = np.array([pe.p for pe in run.pes], np.int64)
@@ -61,15 +86,8 @@ class PlacementWaits:
                 arrived = one.units * float(chip != host) if is_input else (everywhere - float(sent.sum())) * spread
                 leaves = spread and (bool(listens.sum() > hears.sum()) or (number in run.outputs and chip != host))
                 if hears.any() and (sent.any() or arrived > 0):
-                    self._flows[number, chip] = self._flows_of(sent, hears, leaves, max(arrived, 0.0))
-
-    def _flows_of(self, sent: F64, hears: Array, leaves: bool, arrived: float) -> _Sparse:
-        key = sent.tobytes(), hears.tobytes(), leaves, arrived
-        if key not in self._alike:
-            flows = message_flows(sent, hears, self._mode, leaves, arrived).ravel()
-            numbers = np.flatnonzero(flows)
-            self._alike[key] = _Sparse(numbers, flows[numbers])
-        return self._alike[key]
+                    shown = sent.tobytes(), hears.tobytes(), self._mode, leaves, max(arrived, 0.0)
+                    self._flows[number, chip] = _flows_of(*shown)
 
     def stretch(self, port: float, pipelined: bool, with_input: bool) -> F64:
         """Return how many times as long as its busiest link or port each exchange keeps a mesh busy, (tables, exchanges).
@@ -96,19 +114,11 @@ class PlacementWaits:
         """
         copies = self._mode in ("qpe", "multicast") or not set(populations) - self._inputs
         longest, links, ports = np.zeros(len(TABLES)), np.zeros(len(TABLES)), np.zeros((len(populations), len(TABLES)))
-        done: set[tuple[tuple[int, int], ...]] = set()
         for chip in sorted({chip for _, chip in self._flows}):
-            there = {place: self._flows[one, chip] for place, one in enumerate(populations) if (one, chip) in self._flows}
-            alike = tuple((place, id(flows)) for place, flows in there.items())
-            if not there or alike in done:
-                continue
-            done.add(alike)
-            sums = np.zeros((len(TABLES), *SHAPE))
-            for place, sparse in there.items():
-                flows = sparse.unpack()
-                ports[place] = np.maximum(ports[place], into_ports(flows).max(axis=(1, 2)))
-                sums += flows
-            longest = np.maximum(longest, busy_cycles(sums, port, copies)[0])
-            links = np.maximum(links, over_links(sums).max(axis=(1, 2)))
+            places = [place for place, one in enumerate(populations) if (one, chip) in self._flows]
+            if places:
+                busy, over, into = _busy_of(tuple(self._flows[populations[place], chip] for place in places), port, copies)
+                longest, links = np.maximum(longest, busy), np.maximum(links, over)
+                ports[places] = np.maximum(ports[places], into)
         least = np.maximum(links, port * ports.sum(axis=0))
         return np.asarray(np.divide(longest, least, out=np.ones(len(TABLES)), where=least > 0), np.float64)

@@ -15,12 +15,16 @@ import numpy as np
 from host.cost.mesh_paths import ROUTER_PORT, SITE, TABLES
 from models.network import F64, I64, Array
 from noc.chip import HOLES
-from noc.mesh_routes import SIDES, SITES, path
+from noc.mesh_routes import SIDES, SITES, walk
 
 PORTS = 8
 PES = slice(4, PORTS)
 SHAPE = (len(SITES), PORTS, PORTS)
-_SIDE = {step: number for number, step in enumerate(SIDES)}
+_OUT = np.full((len(SITES), len(SITES)), -1)  # by which output a site reaches the one beside it
+for (_x, _y), _site in SITE.items():
+    for _number, (_dx, _dy) in enumerate(SIDES):
+        if (_near := (_x + _dx, _y + _dy)) in SITE:
+            _OUT[_site, SITE[_near]] = _number
 
 
 IS_HOLE = np.array([site in HOLES for site in SITES])
@@ -53,17 +57,14 @@ class _Steps:
 
 @cache
 def _steps(table: str) -> _Steps:
-    rows, arrives = [], np.full((len(SITES), len(SITES)), -1)
-    for a, start in enumerate(SITES):
-        for b, end in enumerate(SITES):
-            came = -1
-            for link in path(table, start, end):
-                out = _SIDE[link.to_x - link.x, link.to_y - link.y]
-                rows.append((a, b, SITE[link.x, link.y], out, came))
-                came = out
-            arrives[a, b] = came
-    start_of, goal, site, out, arrived = np.array(rows, np.int64).T
-    return _Steps(start_of, goal, site, out, arrived, arrives.astype(np.int64))
+    rows, came = [], np.full((len(SITES), len(SITES)), -1)
+    for number, (start, goal, site, to) in enumerate(walk(table)):
+        out = _OUT[site, to]
+        rows.append(np.array([start, goal, np.full(start.size, number), site, out, came[start, goal]]))
+        came[start, goal] = out
+    every = np.concatenate(rows, axis=1)
+    start, goal, _, site, out, reached = every[:, np.lexsort(every[2::-1])]  # route by route: the order of sums of flits
+    return _Steps(start, goal, site, out, reached, came.astype(np.int64))
 
 
 @cache

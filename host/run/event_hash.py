@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from host.run.resumable_sha256 import ResumableSha256
 from host.workloads.contract import side_by_side
 from host.workloads.lane_sets import idle_lanes
 from host.workloads.section_events import all_sending
@@ -30,13 +29,20 @@ SequenceAt = Callable[[int, int], tuple[int, int] | None]
 """(lane, position of the run) -> (sequence, position in it), or None where the lane has none: its events count nothing."""
 
 
+def _begin_resumable(*state: Any) -> Any:
+    from host.run.resumable_sha256 import ResumableSha256  # compiled: whoever needs none loads no compiler
+
+    return ResumableSha256(*state)
+
+
 class EventStream:
     """Takes each population's events position by position. One that is `resumable` can go on in another process; it is slower."""
 
     def __init__(
         self, network: Network, lanes: int, sequence_at: SequenceAt = side_by_side, *, resumable: bool = False
     ) -> None:  # fmt: skip
-        self._network, self._begin = network, ResumableSha256 if resumable else hashlib.sha256
+        self._network = network
+        self._begin: Callable[[], Any] = _begin_resumable if resumable else hashlib.sha256
         self._lanes = lanes
         self._sequence_at = sequence_at
         self._lane_edges = np.arange(lanes + 1)
@@ -94,7 +100,7 @@ class EventStream:
         """Go on from a record."""
         layers = self._network.layers
         for sequence, states in record["digests"].items():
-            self._digests[sequence] = {n: ResumableSha256(state) for n, state in zip(layers, states, strict=True)}
+            self._digests[sequence] = {n: _begin_resumable(state) for n, state in zip(layers, states, strict=True)}
         self._events, self._steps, self._positions = (dict(record[name]) for name in ("events", "steps", "positions"))
 
     def sequence_sha256(self, sequence: int) -> str:
