@@ -42,10 +42,10 @@ def paper_answer(paper_file):
     return answer(done)
 
 
-# The grid but for three is slow: it takes half a minute of a thousand processes.
+# The grid but for two is slow: it takes half a minute of a thousand processes.
 @pytest.mark.parametrize(
     ("pes", "batch", "transport"),
-    some(itertools.product((64, 96, 128), (1, 6), ("mem", "zmq")), {(64, 6, "mem"), (96, 1, "mem"), (128, 6, "zmq")}.__contains__),
+    some(itertools.product((64, 96, 128), (1, 6), ("mem", "zmq")), {(64, 1, "mem"), (128, 6, "zmq")}.__contains__),
 )
 def test_the_paper_s_network(paper_file, paper_answer, pes, batch, transport):
     assert answer(run(paper_file, samples=SAMPLES, pes=pes, batch=batch, transport=transport)) == paper_answer
@@ -56,7 +56,7 @@ def test_a_small_dense_network_on_few_pes(small_file, small_answer, pes, form):
     assert answer(run(small_file, samples=SAMPLES, pes=pes, format=form)) == small_answer
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 7, 9])
+@pytest.mark.parametrize("batch", some([1, 2, 3, 4, 5, 7, 9], {1, 4, 9}.__contains__))
 def test_any_batch_gives_the_samples_one_by_one(small_file, small_answer, batch):
     done = run(small_file, samples=SAMPLES, pes=4, batch=batch, verify=True)
     assert done.mismatch["difference"] is None

@@ -220,11 +220,11 @@ def test_the_same_network_in_torch_stands_beside_it_where_the_checkpoint_has_it_
     ("known", "flags", "why"),
     [
         ({}, (), "has no record of torch"),
-        (record(events="other people"), (), "is of other samples (other people, test)"),
-        (record(), ("--split", "train"), "is of other samples"),
-        (record(3), (), "has 3 samples"),
+        pytest.param(record(events="other people"), (), "is of other samples (other people, test)", marks=pytest.mark.slow),
+        pytest.param(record(), ("--split", "train"), "is of other samples", marks=pytest.mark.slow),
+        pytest.param(record(3), (), "has 3 samples", marks=pytest.mark.slow),
         (record(labels=[0] * 22), (), "is of samples in another order"),
-        (record(torch_predictions=["drums"] * 22), (), "has 22 samples"),
+        pytest.param(record(torch_predictions=["drums"] * 22), (), "has 22 samples", marks=pytest.mark.slow),
     ],
 )
 def test_torch_is_null_with_a_reason_where_the_record_does_not_cover_the_samples(dvs, tmp_path, known, flags, why):

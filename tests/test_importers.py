@@ -707,24 +707,8 @@ def test_an_imported_model_runs_on_the_emulated_chip(files, launch, capfd, versi
     projected = {"projection": True, "widths": (6, 9, 9)} if version == "0.1.0" else {}
     files.write(language_model(version=version, **projected)[0])
     assert launch(files.checkpoint, "mine.safetensors", "--text", files.text, "--segment", 2)[0] == 0
-    code = main(
-        [
-            "verify",
-            "--checkpoint",
-            "mine.safetensors",
-            "--split",
-            "test",
-            "--tokens",
-            "4",
-            "--pes",
-            "5",
-            "--transport",
-            "mem",
-            "--no-monitor",
-            "--out",
-            "out",
-        ]
-    )
+    model, run_on = ("--checkpoint", "mine.safetensors", "--split", "test", "--tokens", "4"), ("--pes", "5", "--transport", "mem")
+    code = main(["verify", *model, *run_on, "--no-monitor", "--no-pictures", "--out", "out"])
     out, err = capfd.readouterr()
     assert (code, err) == (0, "")
     assert "agree with the reference, bit for bit" in out

@@ -21,7 +21,7 @@ from noc.packet import HOST, INPUT_POPULATION, Load, Loaded
 from noc.routing_table import RoutingEntry, RoutingTable
 from pe.core import Pe
 from pe.sram import footprint
-from tests.tools.grids import pairs
+from tests.tools.grids import in_turn
 
 CHIP = load_chip()
 NETWORK = seeded_egru(12, (10, 9, 8), 0.4)
@@ -98,7 +98,7 @@ SMALL = dataclasses.replace(CHIP, sram_bytes=8192, bank_bytes=2048, program_byte
 DEALS = [("uniform", None), ("uniform", 12), ("balanced", None), ("balanced", 9)]
 
 
-@pytest.mark.parametrize(("form", "deal", "trace"), pairs(formats.names(), DEALS, [0.0, 0.9]))
+@pytest.mark.parametrize(("form", "deal", "trace"), in_turn(formats.names(), DEALS, [0.0, 0.9]))
 def test_a_batch_that_does_not_fit_is_answered_with_the_largest_that_does(form, deal, trace):
     mapping, pes = deal
     network = seeded_gesture(layers=(12, 12), trace=trace).network

@@ -38,7 +38,7 @@ def recorded(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     model, text = str(folder / "tiny.safetensors"), str(folder / "text.txt")
     arguments = ["lm", "--checkpoint", model, "--text", text, "--tokens", "12", "--pes", "5", "--transport", "mem"]
-    assert main([*arguments, "--out", str(out), "--no-monitor"]) == 0
+    assert main([*arguments, "--out", str(out), "--no-monitor", "--no-pictures"]) == 0
     return out
 
 

@@ -31,7 +31,7 @@ from models.training.language.network import LanguageModel  # noqa: E402
 from models.training.language.settings import AUTHORS, LanguageSettings  # noqa: E402
 from models.training.language.text_streams import Text, segments, streams  # noqa: E402
 from models.training.language.trainer import LanguageTrainer  # noqa: E402
-from tests.tools.grids import pairs  # noqa: E402
+from tests.tools.grids import pairs, some  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -407,7 +407,7 @@ LEARNING = LanguageSettings(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("model", ["egru", "lstm", "gru"])
+@pytest.mark.parametrize("model", some(["egru", "lstm", "gru"], "egru".__eq__))
 def test_a_model_learns_what_counting_words_cannot(tmp_path, model):
     """150 iterations on phrases that go on in one of three ways: below a third of the unigram model's perplexity."""
     text = text_of()
@@ -419,6 +419,7 @@ def test_a_model_learns_what_counting_words_cannot(tmp_path, model):
     assert len(found.activity) == (2 if model == "egru" else 0)
 
 
+@pytest.mark.slow
 def test_the_activity_regulariser_steers_activity_both_ways(tmp_path):
     """Side by side with off: same seed, same text."""
     activity = {}

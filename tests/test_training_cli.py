@@ -79,6 +79,7 @@ def words_of(folder: Path, split: str) -> list[str]:
 # ---- WikiText
 
 
+@pytest.mark.slow
 def test_a_wikitext_folder_is_trained_on_as_the_authors_do_and_runs_on_the_chip(train, wiki, tmp_path, capfd):
     done = train("lm", "--data", wiki, "--out", "run", *TINY, "--prune-every", 1)
     assert done.returncode == 0, done.stderr

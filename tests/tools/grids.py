@@ -21,9 +21,7 @@ def pairs(*columns: Sequence[Any]) -> list[Any]:
     """
     grid = list(itertools.product(*columns))
     if len(columns) == 2:
-        long = max(map(len, columns))
-        few = {(columns[0][n % len(columns[0])], columns[1][n % len(columns[1])]) for n in range(long)}
-        return some(grid, lambda row: row in few)
+        return in_turn(*columns)
     lacking = {pair for row in grid for pair in _pairs_of(row)}
     few = set()
     while lacking:
@@ -31,6 +29,14 @@ def pairs(*columns: Sequence[Any]) -> list[Any]:
         few.add(best)
         lacking -= _pairs_of(best)
     return some(grid, few.__contains__)
+
+
+def in_turn(*columns: Sequence[Any]) -> list[Any]:
+    """Return every combination of the columns' values; slow but for as many as the longest column has values: each of those once,
+    beside the next value of each other column in turn.
+    """
+    few = {tuple(column[n % len(column)] for column in columns) for n in range(max(map(len, columns)))}
+    return some(itertools.product(*columns), few.__contains__)
 
 
 def _pairs_of(row: tuple[Any, ...]) -> set[tuple[Any, ...]]:
