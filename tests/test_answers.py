@@ -15,6 +15,7 @@ from host.cost.cost_table import CHOICES, CLOCKS
 from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
 from host.cost.what_if import PricingTerms, best, what_if
+from host.errors import Exit
 from host.launch.recorded_run import run_into
 from host.run.offline import record
 from host.run.placed_answers import answers_of_folder, recorded_placement
@@ -33,7 +34,8 @@ FIGURES = ("time_s", "energy_j")
 def run_of(folder: Path, record: dict) -> Path:
     """Run the options of a record in this process; return its folder."""
     folder.mkdir()
-    run_into(folder, restore_options({"transport": "mem", "answers": "placed", **record}))
+    outcome = run_into(folder, restore_options({"transport": "mem", "answers": "placed", **record}))
+    assert outcome.code is Exit.OK, outcome.problem
     return folder
 
 
