@@ -97,7 +97,7 @@ def test_a_part_that_dies_again_and_again_ends_the_run_as_without_restart(run):
 def test_what_the_host_hashes_with_is_compiled_before_the_host_starts():
     """A host that compiles says nothing meanwhile, and would be taken for one that stands still."""
     (module,) = set(needed_members(LmOptions(restart=True))) - set(needed_members(LmOptions()))
-    look = f"from host.processes import fork_server; import {module} as m; fork_server._import_member({module!r}).warm()"
+    look = f"from host.processes import fork_server; import {module} as m; fork_server._load_member({module!r})"
     done = subprocess.run(  # apart: who imports the fork server becomes one, which leaves signals to its launcher
         [sys.executable, "-c", f"{look}; print(len(m._compress.signatures))"], cwd=ROOT, capture_output=True, text=True
     )  # fmt: skip

@@ -107,8 +107,7 @@ def _compile_in_another_process() -> dict[str, Any]:
             sys.stderr.write(f"compiling    kernels ({_named()}), {how_often}; this takes ten seconds to a minute\n")
             sys.stderr.flush()
             if cache_is_writable():
-                with _second_compiler():
-                    _warm()
+                _warm()
                 mark_cache_complete(members_needed())
                 if job is not None:
                     from host.run.late_compile import compile_late
@@ -121,36 +120,6 @@ def _compile_in_another_process() -> dict[str, Any]:
         said = pipe.read()
     os.waitpid(pid, 0)
     return dict(json.loads(said)) if said else {}
-
-
-@contextlib.contextmanager
-def _second_compiler() -> Iterator[None]:
-    """Have another process compile meanwhile, the last callback first, where there is a second core for it.
-
-    What it does not reach, or fails at, this one compiles or says; it leaves nothing but files in the cache.
-    """
-    if len(os.sched_getaffinity(0)) < 2:
-        yield
-        return
-    parent = os.getpid()
-    pid = os.fork()
-    if not pid:
-        try:
-            parent_death.die_with(parent)
-            sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - a warning of the cache would stand there twice
-            import pe.socket_loop  # noqa: F401
-            from models.compute.compiling import compile_callbacks
-
-            for module in _members():
-                with _left_to_who_needs_it():
-                    _import_member(module)
-            compile_callbacks(backwards=True)
-        finally:
-            os._exit(0)
-    try:
-        yield
-    finally:
-        os.waitpid(pid, 0)
 
 
 def _prepare() -> tuple[dict[str, Any], Any]:
@@ -174,11 +143,8 @@ def _prepare() -> tuple[dict[str, Any], Any]:
 
 def _named() -> str:
     """Return what is compiled of a run, in a few words."""
-    return ", ".join(["a PE's tick", *(name.rpartition(".")[2] for name in _members() if name.startswith("models."))])
-
-
-def _members() -> list[str]:
-    return [name for name in os.environ.get(MEMBERS_VARIABLE, "").split(",") if name]
+    members = os.environ.get(MEMBERS_VARIABLE, "").split(",")
+    return ", ".join(["a PE's tick", *(name.rpartition(".")[2] for name in members if name.startswith("models."))])
 
 
 def _warm() -> None:
@@ -203,10 +169,8 @@ def _load_all() -> None:
     from models.compute.compiling import compile_callbacks
     from models.compute.late_variants import load_noted
 
-    for module in _members():
-        with _left_to_who_needs_it():
-            loaded = _import_member(module)
-            getattr(loaded, "warm", lambda: None)()  # compiles what would be compiled at its first call
+    for module in filter(None, os.environ.get(MEMBERS_VARIABLE, "").split(",")):
+        _load_member(module)
     if preload := os.environ.get(PRELOAD_VARIABLE):
         from models import heads
 
@@ -217,15 +181,15 @@ def _load_all() -> None:
     compile_callbacks()
 
 
-def _import_member(module: str) -> Any:
-    """Return a member of a family, by its module's name."""
+def _load_member(module: str) -> None:
     from models.families import member
 
     package, _, name = module.rpartition(".")
-    loaded = member(package, name, "member")
-    if hasattr(loaded, "TRANSFERS"):
-        importlib.import_module("pe.exchange")
-    return loaded
+    with _left_to_who_needs_it():
+        loaded = member(package, name, "member")
+        if hasattr(loaded, "TRANSFERS"):
+            importlib.import_module("pe.exchange")
+        getattr(loaded, "warm", lambda: None)()  # compiles what would be compiled at its first call
 
 
 def _load_module(module: str) -> None:

@@ -103,12 +103,9 @@ def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     return callback
 
 
-def compile_callbacks(*, backwards: bool = False) -> None:
-    """Compile every callback that was declared, or load it from the cache, so that no process forked from this one need do it.
-
-    With `backwards` the last one is first: two processes that begin at both ends meet where all is compiled, through the cache.
-    """
-    for callback in reversed(_callbacks) if backwards else _callbacks:
+def compile_callbacks() -> None:
+    """Compile every callback that was declared, or load it from the cache, so that no process forked from this one need do it."""
+    for callback in _callbacks:
         callback.address  # noqa: B018
 
 
