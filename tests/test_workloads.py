@@ -29,10 +29,13 @@ from test_monitor import SIZES, fits, seen, terminal  # noqa: F401 - fixtures
 from host.errors import Exit
 from host.faults import Faults
 from host.flags import flag_of, option_fields
+from host.run.run import Run
 from host.run_folder import read_report
 from host.show.summary import published, summary
+from host.workloads.contract import ENERGY, PER_ENERGY, STEPS, TIME
 from host.workloads.registry import default_workload, prepare, restore_options, workload_of, workloads
 from tests.tools.examples import Example, Played, has_reference, launch, leaves
+from tests.tools.losses import report_of, run_with_losses
 from tests.tools.processes import children, gone
 from tests.tools.workers import workers
 
@@ -359,25 +362,52 @@ def test_a_job_goes_on_from_a_snapshot_half_way(example, batch):
 # -- sweeps
 
 
+def test_metrics_follow_a_price_as_the_workload_says(example):
+    """What a sweep reckons them by where a point has another price than the run."""
+    job = prepare(example.options(transport="mem"))
+    run = Run(job.placement, job.source, job.readout, repeatable=True, probes=job.probes, fills=job.fills)
+    run_with_losses(run)
+    cost = report_of(job, run)["modelled"]
+    other = {**cost, "time_s": 2 * cost["time_s"], "energy_j": 5 * cost["energy_j"]}
+    before, after = ({one.name: one.value for one in job.readout.metrics(price)} for price in (cost, other))
+    assert before.keys() >= {name for name, follows in example.workload.priced.items() if follows != STEPS}
+    scales = {TIME: 2, ENERGY: 5, PER_ENERGY: 1 / 5, None: 1}
+    for name, follows in ((name, example.workload.priced.get(name)) for name, value in before.items() if value is not None):
+        if follows != STEPS:
+            assert after[name] == pytest.approx(scales[follows] * before[name]), name
+
+
 def test_a_sweep_varies_it_and_shows_its_metrics(example, tmp_path):
     options, metrics = example.workload.options, list(example.workload.metrics)[:1]
     swept = {entry.name for entry in option_fields(options) if entry.metadata["sweep"]} - {"pes", "transport"}
     base = {"workload": example.workload.name, **{name: value for name, value in example.chosen.items() if name in swept}}
     lines = ["[base]", *(f"{name} = {json.dumps(value)}" for name, value in base.items())]
     places = ["mem"] if prepare(example.options()).placement.transfers.allowed else ["mem", "recorded"]  # transfers need a run
-    lines += [f"pes = {example.chosen['pes']}", "[grid]", f"transport = {json.dumps(places)}"]
-    lines += ["[table]", f"columns = {json.dumps(['sha256', 'events', 'token_ms', *metrics])}"]
+    lines += [f"pes = {example.chosen['pes']}", "[grid]", f"transport = {json.dumps(places)}", 'clock = ["150MHz", "300MHz"]']
+    priced = list(example.workload.priced)
+    lines += [
+        "[table]",
+        f"columns = {json.dumps([*dict.fromkeys(['sha256', 'events', 'time_ms', 'energy_mj', *metrics, *priced])])}",
+    ]
     (tmp_path / "tiny.toml").write_text("\n".join(lines))
     done = launch("scale", "tiny.toml", "--out", "out", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
-    assert [row["problem"] for row in rows] == [""] * len(places)
-    mem = rows[0]
-    assert mem["sha256"] == example.run(**PLAIN).report["events"]["sha256"]
-    assert all(mem[name] == row[name] for row in rows for name in ("sha256", "events", "token_ms"))
-    for name in metrics:
-        (value,) = [m["value"] for m in example.run(**PLAIN).report["metrics"] if m["name"] == name]
-        assert float(mem[name]) == pytest.approx(value, rel=1e-5)
+    assert [row["problem"] for row in rows] == [""] * len(places) * 2
+    (report,) = (
+        each for each in map(read_report, (tmp_path / "out" / "runs").iterdir()) if each["emulation"]["transport"] == "mem"
+    )
+    assert {row["sha256"] for row in rows} == {report["events"]["sha256"], example.run(**PLAIN).report["events"]["sha256"]}
+    mem, fast = rows[:2]
+    assert all(row["time_ms"] == {"150MHz": mem, "300MHz": fast}[row["clock"]]["time_ms"] for row in rows)
+    own = mem if float(mem["time_ms"]) == pytest.approx(1e3 * report["modelled"]["time_s"], rel=1e-5) else fast  # the chip's clock
+    other = fast if own is mem else mem
+    for name, value in ((m["name"], m["value"]) for m in report["metrics"] if m["name"] in {*metrics, *priced}):
+        if value is not None:
+            assert float(own[name]) == pytest.approx(value, rel=1e-5)
+            times, joules = (float(other[column]) / float(own[column]) for column in ("time_ms", "energy_mj"))
+            scale = {TIME: times, ENERGY: joules, PER_ENERGY: 1 / joules, None: 1.0}.get(example.workload.priced.get(name))
+            assert other[name] == "" if scale is None else float(other[name]) == pytest.approx(scale * value, rel=1e-4)
 
 
 # -- without one of them

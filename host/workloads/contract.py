@@ -79,6 +79,12 @@ class Metric(NamedTuple):
     note: str = ""
 
 
+TIME, ENERGY, PER_ENERGY, STEPS = "time", "energy", "per energy", "steps"
+"""How a metric follows from a price: in proportion to a run's time, to its energy, or to one over that; or from the time of each
+step, so that it is known at the run's own price alone.
+"""
+
+
 class Progress(NamedTuple):
     """How far a run is, in positions of sequences (`done` of `total`), its metrics so far, and what the workload's panel draws."""
 

@@ -7,6 +7,7 @@ A folder `host/workloads/NAME/` has
   `Metric` without a value), `SHIPPED` (the checkpoint in models/shipped that runs where none is named, or "";
   `shipped_for(options)` where that depends on them); and where it is so, `KERNELS` (the neuron models of networks that it
   makes by itself, which are loaded before PEs start, or `kernels_for(options)`; what else PEs need: `modules_for(options)`),
+  `PRICED` (name of a metric that a price changes -> how: `TIME`, `ENERGY`, `PER_ENERGY` or `STEPS` of `contract.py`),
   `ARGUMENT` (an option that may be typed as the first argument, before MODEL), `DEFAULT = True` (it runs where no workload
   is named), `claims(settings)` (an experiment that names no workload means this one) and `FORMER` (names that it had before,
   which config files and experiments may still say);
@@ -55,6 +56,11 @@ class Workload:
     def metrics(self) -> Mapping[str, Metric]:
         """Its metrics by name, without values."""
         return cast("Mapping[str, Metric]", self.about.METRICS)
+
+    @property
+    def priced(self) -> Mapping[str, str]:
+        """The metrics that a price changes, and how each follows from it."""
+        return cast("Mapping[str, str]", getattr(self.about, "PRICED", {}))
 
     @property
     def options(self) -> type[RunOptions]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from host.workloads.contract import Command, Metric
+from host.workloads.contract import ENERGY, PER_ENERGY, TIME, Command, Metric
 from models import shipped
 from models.families import member_names
 from models.file_header import header_record
@@ -24,6 +24,7 @@ METRICS = {
     "tops_per_w": Metric(name="tops_per_w", label="operations a joule", unit="TOPS/W", digits=3, better="high"),
     "dram_bytes": Metric(name="dram_bytes", label="DRAM, a sample", unit="kB", digits=1, better="low"),
 }
+PRICED = {"sample_time": TIME, "sample_energy": ENERGY, "tops_per_w": PER_ENERGY}
 
 
 def modules_for(options: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """Gestures before an event camera: recordings in, a class for each out."""
 
-from host.workloads.contract import Command, Metric
+from host.workloads.contract import ENERGY, TIME, Command, Metric
 
 UNIT = "frame"
 SHIPPED = "gesture.safetensors"
@@ -13,3 +13,4 @@ METRICS = {
     "sample_time": Metric(name="sample_time", label="chip time a sample", unit="ms", digits=2, better="low"),
     "sample_energy": Metric(name="sample_energy", label="chip energy a sample", unit="mJ", digits=1, better="low"),
 }
+PRICED = {"sample_time": TIME, "sample_energy": ENERGY}

@@ -1,6 +1,6 @@
 """Spiking networks on the events of a camera: recordings in, a class for each out, with spikes, cycles and joules of every step."""
 
-from host.workloads.contract import Command, Metric
+from host.workloads.contract import ENERGY, STEPS, Command, Metric
 
 UNIT = "step"
 SHIPPED = "snn.safetensors"
@@ -21,3 +21,4 @@ METRICS = {
     "timer_energy": Metric(name="timer_energy", label="a timer step, its rest asleep", unit="mJ", digits=4, better="low"),
     "overruns": Metric(name="overruns", label="steps longer than the timer's", unit="", digits=0, better="low"),
 }
+PRICED = {"sample_energy": ENERGY, "timer_energy": STEPS, "overruns": STEPS}
