@@ -19,7 +19,7 @@ from host.cost.priced import price_block
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell
-from host.experiments.experiment_file import MOST_POINTS, read, slug
+from host.experiments.experiment_file import MOST_POINTS, Plot, read, slug
 from host.show import sweep_plots
 from host.workloads.arrays.seeded_numbers import seeded_features
 from host.workloads.site import model_path
@@ -302,6 +302,12 @@ WRONG = [
     ("[grid]\npes = [1]\n[[plot]]\nx = 'pes'", "[[plot]] 1: needs y"),
     ("[grid]\npes = [1]\n[[plot]]\nx = 'pes'\ny = 'macs'", "[[plot]] 1 y: unknown key 'macs'"),
     ("[grid]\npes = [1]\n[[plot]]\nx = 'pes'\ny = 'token_ms'\nlog = 'z'", "[[plot]] 1 log: unknown key 'z'"),
+    ("[grid]\npes = [1]\n[[plot]]\nx = 'pes'\ny = 'token_ms'\nwhere = 'pes'", "[[plot]] 1 where: needs a table of settings"),
+    ("[grid]\npes = [1]\n[[plot]]\nx = 'pes'\ny = 'token_ms'\nwhere.chips = 1", "[[plot]] 1 where: unknown key 'chips'"),
+    (
+        "[grid]\npes = [1]\n[[plot]]\nx = 'pes'\ny = 'token_ms'\nwhere.pes = 2",
+        "[[plot]] 1 where: pes = 2 is at no point; the grid has 1",
+    ),
     ("[grid]\npes = [1]\n[[plot]]\nx = 'pes'\ny = 'token_ms'\nseries = ['format']", "[[plot]] 1 series: unknown key 'format'"),
     ("plot = 5\n[grid]\npes = [1]", "plot: needs [[plot]] tables"),
     ("title = 5\n[grid]\npes = [1]", "title: needs a text, has 5"),
@@ -397,6 +403,13 @@ def test_a_line_has_its_band_between_the_ends_of_each_point_in_its_colour(axes_o
     assert corners == {(1, 7), (1, 10), (2, 4), (2, 6), (4, 2), (4, 3)}
     assert band.get_facecolor()[0][:3].tolist() == list(to_rgb(axes.lines[0].get_color()))
     assert 0 < band.get_facecolor()[0][3] < 1
+
+
+def test_a_plot_shows_the_points_of_its_settings_alone():
+    rows = [{"pes": pes, "clock": clock, "token_ms": 8.0 / pes * clock, "problem": None} for clock in (1, 2) for pes in (2, 4)]
+    plot = Plot(x="pes", y=("token_ms",), series=(), log=(), title="", where={"clock": 2})
+    (curve,) = sweep_module.series_of(plot, rows).values()
+    assert [(x, y) for x, y, *_ in curve.points] == [(2, 8.0), (4, 4.0)]
 
 
 @pytest.mark.parametrize(("ideal", "ys"), [("inverse", [8, 4, 2]), ("constant", [8, 8, 8])])

@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ IDEALS = ("inverse", "constant")
 class Plot:
     """One picture: `y` (columns) over `x` (a column or a setting of the grid), one line for each column and each combination
     of the settings in `series`: unless the file says otherwise, all that vary but x and what moves together with it. `ideal`, one
-    of `IDEALS` or "", is drawn beside them, from the first point of the first line.
+    of `IDEALS` or "", is drawn beside them, from the first point of the first line. `where`: settings of the grid and their values;
+    points with others are not in it.
     """
 
     x: str
@@ -59,6 +60,7 @@ class Plot:
     log: tuple[str, ...]
     title: str
     ideal: str = ""
+    where: Mapping[str, Any] = field(default_factory=dict)
 
 
 POSITION = "token"
@@ -290,7 +292,7 @@ def _listed(value: Any) -> Any:
 def _plot(
     what: str, plot: dict[str, Any], grid: Settings, axes: Iterable[tuple[str, ...]], chosen: Sequence[str], known: Sequence[str]
 ) -> Plot:
-    _known(what, plot, ("x", "y", "series", "log", "title", "ideal"))
+    _known(what, plot, ("x", "y", "series", "log", "title", "ideal", "where"))
     if not isinstance(plot.get("x"), str):
         raise HostError(f"{what}: needs x, the name of a column")
     ys = _listed(plot.get("y"))
@@ -299,11 +301,22 @@ def _plot(
     _known(f"{what} x", [plot["x"]], known)
     ys = _names(f"{what} y", ys, chosen)
     with_x = next((axis for axis in axes if plot["x"] in axis), ())  # what moves together with x tells no lines apart
-    varying = [name for name, values in grid.items() if name not in (plot["x"], *with_x) and len(values) > 1]
+    where = _where(f"{what} where", plot.get("where", {}), grid)
+    varying = [name for name, values in grid.items() if name not in (plot["x"], *with_x, *where) and len(values) > 1]
     series, log = _listed(plot.get("series", varying)), _listed(plot.get("log", []))
     series = _names(f"{what} series", series, grid) if series else ()
     log = _names(f"{what} log", log, ("x", "y")) if log else ()
     title = _text(f"{what} title", plot.get("title", f"{', '.join(ys)} over {plot['x']}"))
     ideal = _text(f"{what} ideal", plot.get("ideal", ""))
     _known(f"{what} ideal", [ideal] if ideal else [], IDEALS)
-    return Plot(x=plot["x"], y=ys, series=series, log=log, title=title, ideal=ideal)
+    return Plot(x=plot["x"], y=ys, series=series, log=log, title=title, ideal=ideal, where=where)
+
+
+def _where(what: str, where: Any, grid: Settings) -> Settings:
+    if not isinstance(where, dict):
+        raise HostError(f"{what}: needs a table of settings and values, has {where!r}")
+    _known(what, where, grid)
+    for name, value in where.items():
+        if value not in grid[name]:
+            raise HostError(f"{what}: {name} = {value!r} is at no point; the grid has {', '.join(map(repr, grid[name]))}")
+    return where

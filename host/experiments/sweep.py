@@ -239,7 +239,7 @@ def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, Curve]
     """Return a plot's lines by name, with bands where the table has those of a column; points without a value are left out."""
     points: dict[str, list[tuple[Any, float]]] = {}
     bands: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
+    for row in (row for row in rows if all(row[name] == value for name, value in plot.where.items())):
         for column in plot.y:
             x, y, ends = row[plot.x], row[column], (row.get(f"{column}_low"), row.get(f"{column}_high"))
             if row["problem"] is None and x is not None and isinstance(y, int | float):
