@@ -1,7 +1,9 @@
 """`python -m bench.dnn_run`: how fast DNNs run on PE processes, beside their targets, onnxruntime's int8 and the modelled chip.
 
-A barrier: a chain of additions of 40 rows of 16 numbers, one row a worker, on processes. Images a second: the shipped digits at
-batch 16. onnxruntime, where it is installed, runs a stored int8 file of a small CNN, and so does the emulator.
+A barrier: a chain of additions of 40 rows of 16 numbers, one row a worker, on processes. Each row stays where it was made, so
+that a layer is what its workers and the scheduler say to each other; beside it, the same with rows that come from DRAM. Images a
+second: the shipped digits at batch 16. onnxruntime, where it is installed, runs a stored int8 file of a small CNN, and so does the
+emulator.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ WORKERS, LAYERS, PASSES = 40, 24, 6
 _STORED = Path(__file__).parent.parent / "tests" / "golden_dnn" / "cnn-pow2.onnx"
 
 
-def chain(layers: int = LAYERS, rows: int = WORKERS) -> IntegerNetwork:
-    """Return a network of additions of its input, so many rows of 16 numbers."""
+def chain(layers: int = LAYERS, rows: int = WORKERS, *, of_input: bool = True) -> IntegerNetwork:
+    """Return a network of additions of so many rows of 16 numbers: of its input to each sum, or of each sum to itself."""
     shape = (1, rows, 16)
     names = ["x", *(f"y{n}" for n in range(layers))]
     tensors = {name: IntegerTensor(name=name, shape=shape, dtype="int8", scale=1.0, exponent=0) for name in names}
@@ -36,7 +38,7 @@ def chain(layers: int = LAYERS, rows: int = WORKERS) -> IntegerNetwork:
     )
     operations = tuple(
         IntegerOperation(
-            name=f"add{n}", kind="add", inputs=(names[n], "x"), output=names[n + 1],
+            name=f"add{n}", kind="add", inputs=(names[n], "x" if of_input else names[n]), output=names[n + 1],
             attributes={"multipliers": (1, 1), "offsets": (0, 0)}, requantisation=half, sum_low=-256, sum_high=254,
         )
         for n in range(layers)
@@ -53,10 +55,10 @@ def run_s(options: Options) -> tuple[float, float, dict[str, object]]:
     return outcome.report["emulation"]["run_s"], outcome.report["modelled"]["time_s"], outcome.report["result"]
 
 
-def save_chain(folder: Path, passes: int = PASSES) -> tuple[Path, Path]:
+def save_chain(folder: Path, passes: int = PASSES, *, of_input: bool = True) -> tuple[Path, Path]:
     """Write the chain and inputs of so many passes into a folder; return their paths."""
     path, inputs = folder / "chain.safetensors", folder / "x.npy"
-    save_dnn(path, DnnModel(network=chain()))
+    save_dnn(path, DnnModel(network=chain(of_input=of_input)))
     np.save(inputs, np.random.default_rng(1).integers(-100, 100, (passes, WORKERS, 16)).astype(np.int8))
     return path, inputs
 
@@ -68,10 +70,10 @@ def barrier_options(saved: tuple[Path, Path], **chosen: Any) -> Options:
     return Options(checkpoint=path, inputs=inputs, **asked)
 
 
-def barrier_ms(runs: int) -> float:
-    """Return the median time of a layer over 40 workers."""
+def layer_ms(runs: int, *, of_input: bool) -> float:
+    """Return the median time of a layer over 40 workers, whose rows stay where they were made; rows of the input come from DRAM."""
     with tempfile.TemporaryDirectory() as folder:
-        options = barrier_options(save_chain(Path(folder)))
+        options = barrier_options(save_chain(Path(folder), of_input=of_input), resident="both")
         times = [run_s(options)[0] for _ in range(runs)]
     return 1e3 * statistics.median(times) / (LAYERS * PASSES)
 
@@ -113,8 +115,9 @@ def main() -> None:
     parser.add_argument("--pes", type=int, default=17, help="for the digits")
     flags = parser.parse_args()
     rate, over_chip = digits(flags.runs, flags.pes)
-    figures: Figures = {"dnn_barrier": barrier_ms(flags.runs), "dnn_image": 1e3 / rate}
+    figures: Figures = {"dnn_barrier": layer_ms(flags.runs, of_input=False), "dnn_image": 1e3 / rate}
     print(verdicts(figures))
+    print(f"  a layer with rows from DRAM: {layer_ms(flags.runs, of_input=True):.1f} ms")
     print(f"  digits: {rate:,.0f} images a second, {over_chip:,.0f} times the modelled chip's time")
     if (pair := against_onnxruntime()) is not None:
         runtime_rate, own_rate = pair
