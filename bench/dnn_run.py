@@ -71,7 +71,7 @@ def barrier_options(saved: tuple[Path, Path], **chosen: Any) -> Options:
 
 
 def layer_ms(runs: int, *, of_input: bool) -> float:
-    """Return the median time of a layer over 40 workers, whose rows stay where they were made; rows of the input come from DRAM."""
+    """Return the median milliseconds of a layer over 40 workers; `of_input`: each adds rows that come from DRAM."""
     with tempfile.TemporaryDirectory() as folder:
         options = barrier_options(save_chain(Path(folder), of_input=of_input), resident="both")
         times = [run_s(options)[0] for _ in range(runs)]

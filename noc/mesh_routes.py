@@ -77,7 +77,7 @@ def walk(name: str) -> Iterator[tuple[Numbers, Numbers, Numbers, Numbers]]:
     site that is left and the next one, as places in `SITES`; routes that have arrived are there no more.
     """
     number, table = {site: place for place, site in enumerate(SITES)}, load_table(name)
-    near = np.array([[number[table[start].get(to, to)] for to in SITES] for start in SITES], np.int64)
+    near = np.array([[number[to if to == start else table[start][to]] for to in SITES] for start in SITES], np.int64)
     start, goal = np.nonzero(~np.eye(len(SITES), dtype=bool))
     site = start
     while start.size:

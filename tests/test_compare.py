@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from host.cli import main
 from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
 from host.launch.recorded_run import run_into
+from host.run_folder import read_report
 from host.workloads.registry import restore_options, workloads
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,6 +78,18 @@ def test_settings_are_those_of_price(runs, compare):
     told = json.loads(compare(*runs, "--set", "clock=300MHz", "--json")[1])
     value = next(f["values"][0] for f in told["figures"] if f["figure"] == "power")
     assert value == price_at(load_ledger(runs[0]), ["clock=300MHz"]).power_w
+
+
+def test_metrics_follow_the_settings_too(runs, compare, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs[0], run)
+    report = read_report(run)
+    report |= {"workload": "dnn", "metrics": [{"name": "sample_time", "label": "modelled, a sample", "unit": "ms", "value": 3.0}]}
+    (run / "report.json").write_text(json.dumps(report))
+    figures = json.loads(compare(run, runs[1], "--set", "clock=300MHz", "--json")[1])["figures"]
+    (values,) = (figure["values"] for figure in figures if figure["figure"] == "modelled, a sample")
+    faster = price_at(load_ledger(run), ["clock=300MHz"]).time_s / report["modelled"]["time_s"]
+    assert values == [pytest.approx(3.0 * faster), None]
 
 
 # -- a board --

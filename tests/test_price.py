@@ -543,6 +543,7 @@ def test_a_thousand_positions_on_1200_pes_take_little_more_work_than_two_and_lit
         "from host.cost.price import price; from host.cost.cost_table import load_table; from noc.chip import load_chip\n"
         "ledger = invented(place(seeded_egru(), load_chip(), 'uniform', 'csr', 1200, 1, 8), 2)\n"
         "longer = cut(ledger, [position % 2 for position in range(1000)])\n"
+        "price(ledger, load_chip(), load_table())  # what it keeps is there\n"
         "calls = [count_calls(lambda: price(each, load_chip(), load_table())) for each in (ledger, longer)]\n"
         "priced = price(longer, load_chip(), load_table())\n"
         "print(*calls, highest_memory_bytes() >> 20, len(priced.busy_s), int(priced.links['crossed']))"
@@ -550,7 +551,7 @@ def test_a_thousand_positions_on_1200_pes_take_little_more_work_than_two_and_lit
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     two, thousand, mebibytes, shards, crossed = map(int, done.stdout.split())
     assert (shards, crossed > 8) == (1200, True)
-    assert thousand < 3 * two
+    assert thousand < 2 * two
     assert mebibytes < 1000
 
 

@@ -250,7 +250,7 @@ def test_a_run_of_schema_1_is_priced_as_before(recorded, tmp_path, capsys):
 
 
 def test_a_thousand_tokens_of_the_papers_model_are_priced_without_a_compiler(recorded, tmp_path):
-    """In under a second on the machine of docs/performance.md, start of Python included: the compiler alone would take as long."""
+    """Which alone would take as long as the price."""
     run = tmp_path / "run"
     shutil.copytree(recorded, run)
     save_ledger(cut(paper_lm(2), list(np.arange(1000) % 2)), run)

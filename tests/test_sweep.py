@@ -19,7 +19,8 @@ from host.cost.priced import price_block
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell
-from host.experiments.experiment_file import MOST_POINTS, Plot, read, slug
+from host.experiments.experiment_file import MOST_POINTS, read, slug
+from host.experiments.plot_tables import Plot
 from host.show import sweep_plots
 from host.workloads.arrays.seeded_numbers import seeded_features
 from host.workloads.site import model_path
@@ -403,6 +404,30 @@ def test_a_line_has_its_band_between_the_ends_of_each_point_in_its_colour(axes_o
     assert corners == {(1, 7), (1, 10), (2, 4), (2, 6), (4, 2), (4, 3)}
     assert band.get_facecolor()[0][:3].tolist() == list(to_rgb(axes.lines[0].get_color()))
     assert 0 < band.get_facecolor()[0][3] < 1
+
+
+def test_where_is_read_beside_the_file_and_takes_its_setting_out_of_the_lines(tmp_path, folder):
+    shutil.copy(folder / "tiny.safetensors", tmp_path / "a.safetensors")
+    shutil.copy(folder / "tiny.safetensors", tmp_path / "b.safetensors")
+    lines = [
+        "[base]",
+        'workload = "arrays"',
+        "batch = 2",
+        "[grid]",
+        'checkpoint = ["a.safetensors", "b.safetensors"]',
+        "pes = [3, 5]",
+    ]
+    lines += ["[[plot]]", 'x = "pes"', 'y = "token_ms"', 'where = { checkpoint = "a.safetensors" }']
+    experiment = read(written(tmp_path, "\n".join(lines)), columns_of, DEFAULT)
+    (plot,) = experiment.plots
+    assert [point["pes"] for point in experiment.points() if plot.shows(point)] == [3, 5]
+    assert (plot.series, plot.title) == ((), f"token_ms over pes, checkpoint {tmp_path / 'a.safetensors'}")
+
+
+def test_where_needs_values_that_meet(tmp_path):
+    text = "[[together]]\npes = [1, 2]\nbatch = [1, 2]\n[[plot]]\nx = 'pes'\ny = 'token_ms'\nwhere = { pes = 1, batch = 2 }"
+    with pytest.raises(HostError, match=r"\[\[plot\]\] 1 where: no point has pes = 1 and batch = 2"):
+        read(written(tmp_path, text), columns_of, DEFAULT)
 
 
 def test_a_plot_shows_the_points_of_its_settings_alone():

@@ -368,6 +368,8 @@ def test_metrics_follow_a_price_as_the_workload_says(example):
     run = Run(job.placement, job.source, job.readout, repeatable=True, probes=job.probes, fills=job.fills)
     run_with_losses(run)
     cost = report_of(job, run)["modelled"]
+    assert example.workload.priced.keys() <= example.workload.metrics.keys()
+    assert {*example.workload.priced.values()} <= {TIME, ENERGY, PER_ENERGY, STEPS}
     other = {**cost, "time_s": 2 * cost["time_s"], "energy_j": 5 * cost["energy_j"]}
     before, after = ({one.name: one.value for one in job.readout.metrics(price)} for price in (cost, other))
     assert before.keys() >= {name for name, follows in example.workload.priced.items() if follows != STEPS}

@@ -24,6 +24,7 @@ from host.show.quantities import format_change, format_ends, format_quantity
 from host.show.run_figures import FigureOfRun, figures_of_run, format_side_by_side, side_by_side
 from host.show.status import unit_of
 from host.show.text_table import format_table, wrap_words
+from host.workloads.priced_metrics import metric_value
 
 HELP = "put runs side by side, or a run beside measured figures"
 EXAMPLES = (
@@ -79,7 +80,8 @@ def _figures(folder: Path, settings: Sequence[str]) -> list[FigureOfRun]:
     report, ledger = read_report(folder, PRICED_SCHEMAS), open_ledger(folder)
     table, chip = PricingTerms(ledger, tuple(settings)).under()
     priced = price(ledger, chip, table)
-    return figures_of_run(report, ledger, priced, bottleneck_of(priced, ledger))
+    metrics = {metric["name"]: metric_value(report, metric["name"], priced) for metric in report["metrics"]}
+    return figures_of_run(report, ledger, priced, bottleneck_of(priced, ledger), metrics)
 
 
 def _value(one: FigureOfRun | None) -> Any:

@@ -6,8 +6,9 @@ have units. A position whose events lie otherwise over the shards is taken to be
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -20,15 +21,18 @@ from host.cost.router_flows import SHAPE, into_ports, message_flows, over_links
 from models.network import F64, I64
 from noc.machine import Machine
 
-_LAYERS_AND_CHIPS = 64  # whose flows, and what they stretch, are kept for the next price: a table of what-ifs asks again and again
+_LAYERS_AND_CHIPS = 256  # whose flows are kept for the next price, at most 86 kB each: a table of what-ifs asks again and again
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Sparse:
-    """Flows as `message_flows` returns them, without what is zero: numbers and values. No two are taken for the same."""
+    """Flows as `message_flows` returns them, without what is zero: numbers and values. `sent` says of which messages: flows of the
+    same ones are equal.
+    """
 
-    numbers: I64
-    values: F64
+    sent: str
+    numbers: I64 = field(compare=False)
+    values: F64 = field(compare=False)
 
     def unpack(self) -> F64:
         """Return all, (tables, sites, outputs, inputs)."""
@@ -45,7 +49,8 @@ def _flows_of(sent: bytes, hears: bytes, mode: str, leaves: bool, arrived: float
         np.frombuffer(sent).reshape(shape), np.frombuffer(hears, bool).reshape(shape), mode, leaves, arrived
     ).ravel()
     numbers = np.flatnonzero(flows)
-    return _Sparse(numbers, flows[numbers])
+    digest = hashlib.sha256(b"\0".join([sent, hears, repr((mode, leaves, arrived)).encode()])).hexdigest()
+    return _Sparse(digest, numbers, flows[numbers])
 
 
 @lru_cache(_LAYERS_AND_CHIPS)
@@ -86,8 +91,8 @@ class PlacementWaits:
                 arrived = one.units * float(chip != host) if is_input else (everywhere - float(sent.sum())) * spread
                 leaves = spread and (bool(listens.sum() > hears.sum()) or (number in run.outputs and chip != host))
                 if hears.any() and (sent.any() or arrived > 0):
-                    shown = sent.tobytes(), hears.tobytes(), self._mode, leaves, max(arrived, 0.0)
-                    self._flows[number, chip] = _flows_of(*shown)
+                    message = sent.tobytes(), hears.tobytes(), self._mode, leaves, max(arrived, 0.0)
+                    self._flows[number, chip] = _flows_of(*message)
 
     def stretch(self, port: float, pipelined: bool, with_input: bool) -> F64:
         """Return how many times as long as its busiest link or port each exchange keeps a mesh busy, (tables, exchanges).
@@ -117,8 +122,8 @@ class PlacementWaits:
         for chip in sorted({chip for _, chip in self._flows}):
             places = [place for place, one in enumerate(populations) if (one, chip) in self._flows]
             if places:
-                busy, over, into = _busy_of(tuple(self._flows[populations[place], chip] for place in places), port, copies)
-                longest, links = np.maximum(longest, busy), np.maximum(links, over)
-                ports[places] = np.maximum(ports[places], into)
+                busy, link, busiest = _busy_of(tuple(self._flows[populations[place], chip] for place in places), port, copies)
+                longest, links = np.maximum(longest, busy), np.maximum(links, link)
+                ports[places] = np.maximum(ports[places], busiest)
         least = np.maximum(links, port * ports.sum(axis=0))
         return np.asarray(np.divide(longest, least, out=np.ones(len(TABLES)), where=least > 0), np.float64)

@@ -20,11 +20,6 @@ from noc.mesh_routes import SIDES, SITES, walk
 PORTS = 8
 PES = slice(4, PORTS)
 SHAPE = (len(SITES), PORTS, PORTS)
-_OUT = np.full((len(SITES), len(SITES)), -1)  # by which output a site reaches the one beside it
-for (_x, _y), _site in SITE.items():
-    for _number, (_dx, _dy) in enumerate(SIDES):
-        if (_near := (_x + _dx, _y + _dy)) in SITE:
-            _OUT[_site, SITE[_near]] = _number
 
 
 IS_HOLE = np.array([site in HOLES for site in SITES])
@@ -55,16 +50,26 @@ class _Steps:
     arrives: I64
 
 
+def _outputs() -> I64:
+    """Return by which output each site reaches each that is beside it, (sites, sites); -1 where it is not."""
+    outputs = np.full((len(SITES), len(SITES)), -1, np.int64)
+    for (x, y), site in SITE.items():
+        for number, (dx, dy) in enumerate(SIDES):
+            if (near := (x + dx, y + dy)) in SITE:
+                outputs[site, SITE[near]] = number
+    return outputs
+
+
 @cache
 def _steps(table: str) -> _Steps:
-    rows, came = [], np.full((len(SITES), len(SITES)), -1)
+    rows, came, outputs = [], np.full((len(SITES), len(SITES)), -1), _outputs()
     for number, (start, goal, site, to) in enumerate(walk(table)):
-        out = _OUT[site, to]
+        out = outputs[site, to]
         rows.append(np.array([start, goal, np.full(start.size, number), site, out, came[start, goal]]))
         came[start, goal] = out
     every = np.concatenate(rows, axis=1)
-    start, goal, _, site, out, reached = every[:, np.lexsort(every[2::-1])]  # route by route: the order of sums of flits
-    return _Steps(start, goal, site, out, reached, came.astype(np.int64))
+    start, goal, _, site, out, came_by = every[:, np.lexsort(every[2::-1])]  # route by route: the order of sums of flits
+    return _Steps(start, goal, site, out, came_by, came.astype(np.int64))
 
 
 @cache

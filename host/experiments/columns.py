@@ -10,7 +10,8 @@ from host.cost.cycles import LINKS, all_stages
 from host.cost.ledger import RunLedger
 from host.cost.priced import Priced
 from host.cost.twins import names, stage_words
-from host.workloads.contract import ENERGY, PER_ENERGY, TIME, Metric
+from host.workloads.contract import Metric
+from host.workloads.priced_metrics import metric_value
 from host.workloads.registry import Workload
 
 
@@ -94,32 +95,17 @@ COLUMNS: Mapping[str, Column] = {
 
 def columns_of(workload: Workload) -> dict[str, Column]:
     """Return every column that a table of this workload's runs may have: those of all runs, and its metrics."""
-    priced = workload.priced
-    return {**COLUMNS, **{name: _metric(metric, priced.get(name)) for name, metric in workload.metrics.items()}}
+    return {**COLUMNS, **{name: _metric(metric) for name, metric in workload.metrics.items()}}
 
 
-def _metric(metric: Metric, follows: str | None) -> Column:
+def _metric(metric: Metric) -> Column:
     def value(r: Result) -> Any:
         one = next((one for one in r.report["metrics"] if one["name"] == metric.name), None)
         if one is None or one["value"] is None:  # a value that no number holds is said in words, so that the cell is not empty
             return one and (one["note"] or None)
-        scale = _scale(r, follows)
-        return None if scale is None else one["value"] * scale
+        return metric_value(r.report, metric.name, r.priced)
 
     return Column(f"{metric.label}{f', {metric.unit}' if metric.unit else ''}", value)
-
-
-def _scale(r: Result, follows: str | None) -> float | None:
-    """Return how many times its value in the report a metric has at a point's price; None where that is not known."""
-    own, there = r.report["modelled"], r.priced
-    if follows is None or own is None:
-        return 1
-    if follows == TIME:
-        return float(there.time_s / own["time_s"])
-    if follows in (ENERGY, PER_ENERGY):
-        ratio = float(there.energy_j / own["energy_j"])
-        return ratio if follows == ENERGY else 1 / ratio
-    return 1 if (there.time_s, there.energy_j) == (own["time_s"], own["energy_j"]) else None
 
 
 DEFAULT = ("activity_percent", "token_ms", "power_mw", "token_mj")

@@ -14,12 +14,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import CHOICES, CLOCKS, apply_settings, load_table, read_toml
-from host.errors import HostError, nearest_name
+from host.errors import HostError
+from host.experiments.plot_tables import Plot, check_keys, names_of, plot_of, text_of
 from host.flags import Bounds, OneOf, Whole, bounds_of, option_fields
 from host.options import RunOptions, transport_names, transports_with
 from host.workloads.registry import Workload, claimed_workload, workloads
@@ -40,27 +41,6 @@ def run_keys(workload: Workload) -> dict[str, Bounds]:
     swept = {entry.name: entry.metadata["bounds"] for entry in option_fields(workload.options) if entry.metadata["sweep"]}
     transports = OneOf(lambda: (*transport_names(), RECORDED, EXPECTED))
     return {**swept, **EXPECTED_KEYS, "workload": OneOf(lambda: tuple(workloads())), "transport": transports}
-
-
-IDEALS = ("inverse", "constant")
-"""What a plot may show as the ideal: twice the x, half the y; or the same y for every x."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One picture: `y` (columns) over `x` (a column or a setting of the grid), one line for each column and each combination
-    of the settings in `series`: unless the file says otherwise, all that vary but x and what moves together with it. `ideal`, one
-    of `IDEALS` or "", is drawn beside them, from the first point of the first line. `where`: settings of the grid and their values;
-    points with others are not in it.
-    """
-
-    x: str
-    y: tuple[str, ...]
-    series: tuple[str, ...]
-    log: tuple[str, ...]
-    title: str
-    ideal: str = ""
-    where: Mapping[str, Any] = field(default_factory=dict)
 
 
 POSITION = "token"
@@ -130,7 +110,7 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
     """
     who = f"experiment {path}"
     data = read_toml(path, who)
-    _known(who, data, ("title", "base", "grid", "together", "table", "plot"))
+    check_keys(who, data, ("title", "base", "grid", "together", "table", "plot"))
     tables = [data.get("base"), data.get("grid"), *(data["together"] if isinstance(data.get("together"), list) else [])]
     settings = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
     try:
@@ -153,19 +133,25 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
         if have > most:
             raise HostError(f"{who}: the grid has {have:,} {what}, at most {most:,} are allowed")
     table = _table(who, data, "table")
-    _known(f"{who}: [table]", table, ("columns",))
-    chosen = _names(f"{who}: [table] columns", table.get("columns", list(default_columns)), columns(workload))
-    known = [*grid, *chosen]
-    title = _text(f"{who}: title", data.get("title", path.stem))
+    check_keys(f"{who}: [table]", table, ("columns",))
+    chosen = names_of(f"{who}: [table] columns", table.get("columns", list(default_columns)), columns(workload))
+    title = text_of(f"{who}: title", data.get("title", path.stem))
     plots = _tables(who, data, "plot")
-    drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, axes, chosen, known) for n, plot in enumerate(plots, start=1))
     folder, files = path.parent, {entry.name for entry in option_fields(workload.options) if entry.metadata["file"]}
+
+    def beside(name: str, value: Any) -> Any:
+        return _beside(folder, value) if name in files and isinstance(value, str) else value
+
+    grid = {name: [beside(name, value) for value in values] for name, values in grid.items()}
+    drawn = tuple(plot_of(f"{who}: [[plot]] {n}", plot, beside, grid, axes, chosen) for n, plot in enumerate(plots, start=1))
     experiment = Experiment(
         name=path.stem, title=title, workload=workload, run_keys=keys,
-        base={name: _beside(folder, value) if name in files else value for name, value in base.items()},
-        grid={name: [_beside(folder, v) for v in values] if name in files else values for name, values in grid.items()},
-        axes=axes, columns=chosen, plots=drawn,
+        base={name: beside(name, value) for name, value in base.items()}, grid=grid, axes=axes, columns=chosen, plots=drawn,
     )  # fmt: skip
+    for number, plot in enumerate(drawn, start=1):
+        if not any(plot.shows(point) for point in experiment.points()):
+            wanted = " and ".join(f"{name} = {value!r}" for name, value in plot.where.items())
+            raise HostError(f"{who}: [[plot]] {number} where: no point has {wanted}")
     _check_runs(who, experiment)
     return experiment
 
@@ -248,15 +234,8 @@ def _settings(what: str, table: Mapping[str, Any], workload: Workload) -> Settin
             here = "which this experiment runs unless [base] names another workload"
             raise HostError(f"{what}: {name} is an option of {', '.join(others)}, not of {workload.name}, {here}")
     known = [*keys, "clock", *CHOICES, *load_table().constants, *(f"chip.{name}" for name in facts)]
-    _known(what, flat, known)
+    check_keys(what, flat, known)
     return flat
-
-
-def _known(what: str, table: Iterable[str], known: Iterable[str]) -> None:
-    names = list(known)
-    for key in table:
-        if key not in names:
-            raise HostError(f"{what}: unknown key {key!r}; the nearest is {nearest_name(key, names)!r}")
 
 
 def _check(what: str, name: str, value: Any, keys: Mapping[str, Bounds]) -> None:
@@ -270,53 +249,3 @@ def _check(what: str, name: str, value: Any, keys: Mapping[str, Bounds]) -> None
     if choices is not None and value not in choices:
         raise HostError(f"{what}: needs one of {', '.join(choices)}, has {value!r}")
     apply_settings(load_table(), [f"{name}={value}"])  # what the price itself would refuse
-
-
-def _names(what: str, names: Any, known: Iterable[str]) -> tuple[str, ...]:
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise HostError(f"{what}: needs a list of names, has {names!r}")
-    _known(what, names, known)
-    return tuple(dict.fromkeys(names))
-
-
-def _text(what: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise HostError(f"{what}: needs a text, has {value!r}")
-    return value
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _plot(
-    what: str, plot: dict[str, Any], grid: Settings, axes: Iterable[tuple[str, ...]], chosen: Sequence[str], known: Sequence[str]
-) -> Plot:
-    _known(what, plot, ("x", "y", "series", "log", "title", "ideal", "where"))
-    if not isinstance(plot.get("x"), str):
-        raise HostError(f"{what}: needs x, the name of a column")
-    ys = _listed(plot.get("y"))
-    if not isinstance(ys, list) or not ys:
-        raise HostError(f"{what}: needs y, the name of a column, or a list of them")
-    _known(f"{what} x", [plot["x"]], known)
-    ys = _names(f"{what} y", ys, chosen)
-    with_x = next((axis for axis in axes if plot["x"] in axis), ())  # what moves together with x tells no lines apart
-    where = _where(f"{what} where", plot.get("where", {}), grid)
-    varying = [name for name, values in grid.items() if name not in (plot["x"], *with_x, *where) and len(values) > 1]
-    series, log = _listed(plot.get("series", varying)), _listed(plot.get("log", []))
-    series = _names(f"{what} series", series, grid) if series else ()
-    log = _names(f"{what} log", log, ("x", "y")) if log else ()
-    title = _text(f"{what} title", plot.get("title", f"{', '.join(ys)} over {plot['x']}"))
-    ideal = _text(f"{what} ideal", plot.get("ideal", ""))
-    _known(f"{what} ideal", [ideal] if ideal else [], IDEALS)
-    return Plot(x=plot["x"], y=ys, series=series, log=log, title=title, ideal=ideal, where=where)
-
-
-def _where(what: str, where: Any, grid: Settings) -> Settings:
-    if not isinstance(where, dict):
-        raise HostError(f"{what}: needs a table of settings and values, has {where!r}")
-    _known(what, where, grid)
-    for name, value in where.items():
-        if value not in grid[name]:
-            raise HostError(f"{what}: {name} = {value!r} is at no point; the grid has {', '.join(map(repr, grid[name]))}")
-    return where

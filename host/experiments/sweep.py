@@ -23,9 +23,10 @@ from host.cost.price import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
 from host.experiments.columns import DEFAULT, Result, columns_of, format_cell
-from host.experiments.experiment_file import EXPECTED, POSITION, RECORDED, Experiment, Plot, Settings
+from host.experiments.experiment_file import EXPECTED, POSITION, RECORDED, Experiment, Settings
 from host.experiments.headless import run_headless
 from host.experiments.offline_points import expect_into, record_into
+from host.experiments.plot_tables import Plot
 from host.options import RunOptions
 from host.run_folder import new_folder, read_report
 from host.show import sweep_plots
@@ -146,7 +147,7 @@ def _run(experiment: Experiment, folder: Path, name: str, settings: Settings) ->
     remark = ""
     if outcome.problem is None and outcome.report is not None:
         report = outcome.report
-        remark = f"{1e3 * report['modelled']['time_per_token_s']:.3f} ms a {report['unit']} on the chip"
+        remark = f"{1e3 * report['modelled']['time_per_token_s']:.3f} ms a {report['unit']} on the chip at its usual price"
     return outcome.code, Ended(outcome.problem, round(time.monotonic() - began, 3)), remark
 
 
@@ -239,7 +240,7 @@ def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, Curve]
     """Return a plot's lines by name, with bands where the table has those of a column; points without a value are left out."""
     points: dict[str, list[tuple[Any, float]]] = {}
     bands: dict[str, list[tuple[float, float]]] = {}
-    for row in (row for row in rows if all(row[name] == value for name, value in plot.where.items())):
+    for row in filter(plot.shows, rows):
         for column in plot.y:
             x, y, ends = row[plot.x], row[column], (row.get(f"{column}_low"), row.get(f"{column}_high"))
             if row["problem"] is None and x is not None and isinstance(y, int | float):

@@ -33,11 +33,15 @@ class FigureOfRun:
     words: str = ""
 
 
-def figures_of_run(report: Mapping[str, Any], ledger: RunLedger, priced: Priced, slow: Bottleneck | None) -> list[FigureOfRun]:
-    """Return the figures of a run, as the summary and the page say them; those of stages a unit."""
+def figures_of_run(
+    report: Mapping[str, Any], ledger: RunLedger, priced: Priced, slow: Bottleneck | None, metrics: Mapping[str, Value]
+) -> list[FigureOfRun]:
+    """Return the figures of a run, as the summary and the page say them; those of stages a unit. `metrics`: values of the report's
+    metrics at this price, by name.
+    """
     unit, each, mapping = unit_of(report), max(ledger.executions, 1), report["mapping"]
     worst = mapping["sram"]["worst"]
-    figures = [FigureOfRun(metric["label"], metric.get("unit") or "", metric["value"]) for metric in report["metrics"]]
+    figures = [FigureOfRun(metric["label"], metric.get("unit") or "", metrics[metric["name"]]) for metric in report["metrics"]]
     figures += [
         FigureOfRun(f"time a {unit}", "s", priced.time_s / each, _each(priced.time_band_s, each)),
         FigureOfRun(f"energy a {unit}", "J", priced.energy_j / each, _each(priced.energy_band_j, each)),

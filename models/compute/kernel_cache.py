@@ -107,15 +107,14 @@ def _imported(file: Path, module: str) -> tuple[Path, ...]:
 @cache
 def _files_of(module: str, roots: tuple[Path, ...]) -> tuple[Path, ...]:
     """Return the files in these folders that importing `module` runs: its own and those of the packages around it."""
-    around, _, name = module.rpartition(".")
-    files = list(_files_of(around, roots)) if around else []
-    for folder in _folders_of(around, roots):
-        inside = (f"{name}/__init__.py", f"{name}.py") if name else ("__init__.py",)  # without a name: `from . import NAME`
-        files += [file.resolve() for file in map(folder.joinpath, inside) if file.is_file()]
+    package, _, name = module.rpartition(".")
+    files = list(_files_of(package, roots)) if package else []
+    for folder in _folders_of(package, roots):
+        candidates = (f"{name}/__init__.py", f"{name}.py") if name else ("__init__.py",)  # without a name: `from . import NAME`
+        files += [file.resolve() for file in map(folder.joinpath, candidates) if file.is_file()]
     return tuple(files)
 
 
-@cache
 def _folders_of(package: str, roots: tuple[Path, ...]) -> tuple[Path, ...]:
     """Return the folders of a package that are there: most names that a statement imports are no modules, and lie in none."""
     folders = (root.joinpath(*package.split(".")) for root in roots)

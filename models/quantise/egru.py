@@ -16,7 +16,7 @@ import numpy as np
 from models.accumulators import LARGEST_EVENT, largest_row_sum
 from models.event_numbers import EVENT_SCALE
 from models.graph_check import MOST_SHIFT, check_network
-from models.kernels.egru_int8 import SCALES
+from models.kernels.egru_int8 import DEFAULTS, SCALES
 from models.network import F32, Array, ModelError, Network, Population, Projection, SparseRows
 from models.quantise.grids import Grid, power_of_two_above
 from models.quantise.weights import Quantised, quantise_rows
@@ -130,13 +130,14 @@ def dequantise_egru(network: Network) -> Network:
     ModelError for a layer that is no EGRU with float32 cell states, or that hears a trace or a convolution.
     """
     populations = list(network.populations)
+    scales = [population.params.get(EVENT_SCALE, DEFAULTS[EVENT_SCALE]) for population in populations]
     for n in network.inputs:
         populations[n] = replace(populations[n], payload="float32", params={})
     for n in network.layers:
         layer = populations[n]
         if layer.kernel != INT8 or any(p.trace or not isinstance(p.weights, SparseRows) for p in layer.projections):
             raise ModelError(f"{layer.name}: is no layer of {INT8} that hears events by matrices; no other becomes float32 again")
-        projections = tuple(_dequantised(p, layer, network.populations[p.source].params[EVENT_SCALE]) for p in layer.projections)
+        projections = tuple(_dequantised(p, layer, scales[p.source]) for p in layer.projections)
         vectors = {name: vector for name, vector in layer.vectors.items() if name not in SCALES.values()}
         params = {name: value for name, value in layer.params.items() if name not in (EVENT_SCALE, "most_event")}
         populations[n] = replace(layer, kernel=FLOAT, projections=projections, vectors=vectors, params=params, payload="float32")

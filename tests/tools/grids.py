@@ -35,8 +35,20 @@ def in_turn(*columns: Sequence[Any]) -> list[Any]:
     """Return every combination of the columns' values; slow but for as many as the longest column has values: each of those once,
     beside the next value of each other column in turn.
     """
-    few = {tuple(column[n % len(column)] for column in columns) for n in range(max(map(len, columns)))}
+    most = max(map(len, columns))
+    few = {_in_turn(n, columns, most) for n in range(most)}
     return some(itertools.product(*columns), few.__contains__)
+
+
+def _in_turn(n: int, columns: Sequence[Sequence[Any]], most: int) -> tuple[Any, ...]:
+    """Return the n-th of such combinations; a short column goes one further whenever the short ones before it begin again."""
+    row, round_length = [], 0
+    for column in columns:
+        is_short = len(column) < most
+        row.append(column[(n + (n // round_length if is_short and round_length else 0)) % len(column)])
+        if is_short:
+            round_length = max(round_length, 1) * len(column)
+    return tuple(row)
 
 
 def _pairs_of(row: tuple[Any, ...]) -> set[tuple[Any, ...]]:

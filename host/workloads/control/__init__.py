@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from host.workloads.contract import STEPS, Command, Metric
+from host.workloads.contract import ENERGY, STEPS, Command, Metric
 
 UNIT = "tick"
 SHIPPED = "cartpole.safetensors"
@@ -26,7 +26,7 @@ METRICS = {
     "missed_timer": Metric(name="missed_timer", label="deadlines missed, timer ticks", unit="%", digits=1, better="low"),
     "action_energy": Metric(name="action_energy", label="chip energy an action", unit="mJ", digits=4, better="low"),
 }
-PRICED = dict.fromkeys(("action_time", "action_time_timer", "missed", "missed_timer", "action_energy"), STEPS)
+PRICED = {"action_energy": ENERGY, **dict.fromkeys(("action_time", "action_time_timer", "missed", "missed_timer"), STEPS)}
 
 
 def shipped_for(options: Any) -> str:

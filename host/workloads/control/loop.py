@@ -219,7 +219,7 @@ class ControlLoop(Source):
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
         """Return the mean return, the share solved, and what an action costs."""
         actions = sum(episode.steps for episode in self.episodes) + self._running()
-        return [*self._metrics(), *(cost_metrics(self._setting, self.costs, actions) if cost else [])]
+        return [*self._metrics(), *(cost_metrics(self._setting, self.costs, actions, cost["energy_j"]) if cost else [])]
 
     def _metrics(self) -> list[Metric]:
         returns = [episode.total for episode in self.episodes]

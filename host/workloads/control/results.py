@@ -121,8 +121,8 @@ def compare_with_torch(setting: Setting, episodes: Sequence[Episode]) -> dict[st
     }  # fmt: skip
 
 
-def cost_metrics(setting: Setting, costs: ActionCosts | None, actions: int) -> list[Metric]:
-    """Return what each of so many actions costs, where the run was priced."""
+def cost_metrics(setting: Setting, costs: ActionCosts | None, actions: int, energy_j: float) -> list[Metric]:
+    """Return what each of so many actions costs, where the run was priced; `energy_j` is the whole run's."""
     if costs is None or not actions or not len(costs.timer_s):
         return []
     in_line, timed = costs.back_to_back_s, costs.timer_s
@@ -134,7 +134,7 @@ def cost_metrics(setting: Setting, costs: ActionCosts | None, actions: int) -> l
             value=1e3 * float(timed.mean()), note=f"ticks of {format_quantity(setting.timer_s, 's')}"
         ),
     ]
-    metrics.append(METRICS["action_energy"]._replace(value=1e3 * costs.chip_j / actions, note="the whole chip, back to back"))
+    metrics.append(METRICS["action_energy"]._replace(value=1e3 * energy_j / actions, note="the whole chip, back to back"))
     if setting.period_s:
         for name, values in (("missed", in_line), ("missed_timer", timed)):
             metrics.append(METRICS[name]._replace(value=100 * float((values > setting.period_s).mean()), note=period))

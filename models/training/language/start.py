@@ -25,7 +25,10 @@ def begin_with(model: LanguageModel, text: Text, path: Path) -> None:
     _check(trained, model, text, f"--start {path}")
     network = trained.network
     if any(network.populations[n].kernel == INT8 for n in network.layers):
-        network = dequantise_egru(network)
+        try:
+            network = dequantise_egru(network)
+        except ModelError as error:
+            raise ModelError(f"--start {path}: {error}") from error
     for layer, have in zip(model.layers, layers_of(network), strict=True):
         layer.load_state_dict(have.state_dict())
     for parameter, array in ((model.embedding, trained.embedding), (model.decoder_bias, trained.decoder_bias)):
