@@ -14,6 +14,7 @@ from gennaker.costs import cost_of
 from host.cli import main
 from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
+from host.errors import Exit
 from host.experiments.columns import COLUMNS, Result
 from host.launch.recorded_run import run_into
 from host.run_folder import read_report
@@ -39,7 +40,8 @@ def recorded(request, tmp_path_factory):
     options = workloads()[name].part("example", "smallest")(tmp_path_factory.mktemp("files"))
     folder, statuses = tmp_path_factory.mktemp("run"), []
     record = {"workload": name, "transport": "mem", "answers": "placed", **options, **CHANGES.get(request.param, {})}
-    run_into(folder, restore_options(record), observe=statuses.append)
+    outcome = run_into(folder, restore_options(record), observe=statuses.append)
+    assert outcome.code is Exit.OK, outcome.problem
     return folder, read_report(folder), statuses[-1]
 
 
