@@ -15,6 +15,7 @@ from host.faults import Faults
 from host.mapping import strategies
 from noc.machine import Machine
 from noc.packet import chip_of
+from tests.tools.grids import some
 from tests.tools.processes import SLOW, answer, children, gone, hit, sockets
 
 pytestmark = pytest.mark.timeout(60)
@@ -66,7 +67,7 @@ def test_chips_and_links_that_are_down(run, reference, tmp_path, transport):
     }
 
 
-@pytest.mark.parametrize(("chips", "seed"), [(4, 0), (8, 1), (8, 2)])
+@pytest.mark.parametrize(("chips", "seed"), some([(4, 0), (8, 1), (8, 2)], (4, 0).__eq__))
 def test_any_order_of_arrival(run, reference, chips, seed):
     assert answer(run(pes=24, chips=chips, transport="mem", faults=Faults({}, shuffle=seed))) == reference
 

@@ -123,6 +123,7 @@ def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
     assert psutil.wait_procs(family, timeout=5 * crowding())[1] == []
 
 
+@pytest.mark.slow
 def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, temporary, cluster):
     """Nobody is left to tell the agents: they end by themselves."""
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]

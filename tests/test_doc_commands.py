@@ -54,13 +54,13 @@ def needs(command: Command) -> str | None:
 
 
 def is_quick(command: Command) -> bool:
-    """Whether a command runs in this process, in about a second."""
+    """Whether a command runs in this process, in some seconds at most."""
     if command.program[-1] == "models.dvs":
         return "synthetic" not in command.words and command.arguments[0] == "show"
     if command.program != ("launch.py",):
         return False
     name, text = command.arguments[0], " ".join(command.arguments)
-    return name in {"list", "info", "price", "compare", *WRITERS} or "--transport mem" in text
+    return name in {"list", "price", "compare"} or (name == "info" and "lm" not in text) or "--transport mem" in text
 
 
 HERE = [command for command in COMMANDS if needs(command) is None]

@@ -121,6 +121,7 @@ def test_the_default_is_as_many_as_there_are_up_to_four_of_each_gesture(dvs, fol
     assert (found["samples"], found["samples_asked"]) == (22, None)
 
 
+@pytest.mark.slow
 def test_recordings_in_files_are_the_synthetic_ones(dvs, folder, tmp_path):
     assert dvs("--events", folder / "set", "--pes", 3).returncode == 0
     from_files = {one["name"]: one["scores"] for one in dvs.report()["result"]["predictions"]}
@@ -259,6 +260,7 @@ def test_a_wrong_flag_gets_one_line(dvs, tmp_path, arguments, code, line):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_fewer_pes_than_the_dense_shards_need_are_refused_by_dvs_and_by_fit(dvs, launch, folder, tmp_path):
     for done in (
         dvs("--pes", 48, model="paper.safetensors"),
@@ -270,6 +272,7 @@ def test_fewer_pes_than_the_dense_shards_need_are_refused_by_dvs_and_by_fit(dvs,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(dvs, tmp_path):
     one = ("--samples", 1, "--pes", 2, "--batch")
     done = dvs(*one, 5000)

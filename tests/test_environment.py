@@ -52,6 +52,7 @@ def one_line(done, pattern, code=2):
 # ---- all at once
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_run_in_an_environment_made_for_other_work_has_its_answer_and_its_page(folder, tmp_path, run):
     """A long TMPDIR, no HOME, a notebook's backend, LaTeX for all plots, a safe path, and names that are no UTF-8."""

@@ -109,6 +109,7 @@ def test_a_recorded_run_is_priced_again(members, run_folder):
     assert "second" in said
 
 
+@pytest.mark.slow
 def test_the_made_up_importer_reads_its_file(members, tmp_path):
     layer = {"kernel": [[0.5, 0.0], [0.1, 0.2], [1.5, 1.0]], "recurrent": [[0.0], [0.0], [0.25]]}
     layer |= {"bias": [0.0, 0.0, 0.5], "recurrent_bias": [0.0] * 3, "threshold": [0.1]}
@@ -122,6 +123,7 @@ def test_the_made_up_importer_reads_its_file(members, tmp_path):
     assert code == 0, said
 
 
+@pytest.mark.slow
 def test_the_made_up_reader_s_recordings_are_classified(members, tmp_path):
     save_small(tmp_path / "small.safetensors")
     lines = (f"test,user03,{label},{t},{label},{t % 128},1\n" for label in (2, 5) for t in range(0, SLICE_US + 100, 100))

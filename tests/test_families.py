@@ -182,6 +182,7 @@ def test_the_neuron_models_of_a_checkpoint_are_known_by_its_header(tmp_path):
     assert kernel_names(tmp_path / "missing") == kernel_names(tmp_path) == kernel_names(tmp_path / "pipe") == []
 
 
+@pytest.mark.slow
 def test_a_run_loads_only_the_neuron_model_and_format_that_it_uses(folder):
     """A member that nobody needs may be broken: no process of a run looks into it."""
     rooms = ("models/kernels", "models/formats", "noc/transports", "host/cost/kernels", "host/cost/formats", "models/dvs/readers")

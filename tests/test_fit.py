@@ -49,6 +49,7 @@ def test_it_says_that_it_fits_and_what_a_position_is_expected_to_take(fit):
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_every_format_and_mapping_stands_in_one_table_and_one_of_them_is_taken(fit):
     told = json.loads(fit("--pes", 12, "--json"))
     rows = list(csv.DictReader(io.StringIO(fit("--pes", 12, "--csv"))))

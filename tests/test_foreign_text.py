@@ -95,6 +95,7 @@ def test_the_model_s_own_text_is_no_stranger(folder):
 # -- word numbers
 
 
+@pytest.mark.slow
 def test_a_model_without_its_words_takes_their_numbers(folder, tmp_path):
     """The same numbers give the same events and perplexity as the words."""
     numbers = [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 1]

@@ -330,6 +330,7 @@ def test_too_few_sequences_for_a_batch(model):
         run(model.fit(batch=3), numbers(2, 4, FEATURES))
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_has_its_numbers(tmp_path):
     path = tmp_path / "wide.safetensors"
     save(path, Model(seeded_egru(256, (400,), 0.9, seed=1)))

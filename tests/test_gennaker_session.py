@@ -269,6 +269,7 @@ def test_cost_and_hash_over_many_files_of_the_ledger_are_those_of_one(plan, monk
             }
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_steps_nor_with_sequences(plan, monkeypatch):
     """Between the second and the last block as much is in use, whatever was stepped and however many sequences there were."""
     monkeypatch.setattr(step_records, "_BLOCK", 64)

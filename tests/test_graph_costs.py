@@ -444,6 +444,7 @@ def test_activity_is_set_of_lines_of_egrus_alone():
         at_activity(skips(), 0.2, np.ones((6, 6), np.float32))
 
 
+@pytest.mark.slow
 def test_the_page_shows_any_graph(ledgers):
     for placement, ledger in ledgers.values():
         p = priced(ledger)

@@ -217,6 +217,7 @@ def test_memory_is_what_the_mapping_would_use(info, tiny, batch):
             assert have[4:] == [f"{100 * need / 98_304:.1f}", "%"]
 
 
+@pytest.mark.slow
 def test_the_papers_network_and_what_does_not_fit(info):
     """Fifty PEs a layer; figures as in Table I, and dense weights that fit nowhere."""
     text = info(network=seeded_egru(), embedding=None, decoder_bias=None, vocabulary=())

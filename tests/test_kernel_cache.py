@@ -181,6 +181,7 @@ print(add(1), compiled_now())
 """
 
 
+@pytest.mark.slow
 def test_an_edited_source_is_compiled_anew_whatever_its_time_stamp_and_a_damaged_cache_is_one_line(tmp_path):
     """In a copy of what compiles, with a user's own NUMBA_CACHE_DIR."""
     shutil.copytree(ROOT / "models" / "compute", tmp_path / "models" / "compute", ignore=shutil.ignore_patterns("__pycache__"))

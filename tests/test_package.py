@@ -59,6 +59,7 @@ def test_the_script_is_the_program():
     assert callable(getattr(importlib.import_module(module), function))
 
 
+@pytest.mark.slow
 def test_help_and_refusals_name_the_command_as_it_was_typed(tmp_path):
     foreign = tmp_path / "net.pth"
     with zipfile.ZipFile(foreign, "w") as archive:

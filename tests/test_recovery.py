@@ -37,8 +37,9 @@ def answer(folder, losses=(), **options):
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"chips": 4, "pes": 8}, {"pes": 1}, {"pes": 2, "format": "packed"}, {"format": "dense"}, {"batch": 3, "tokens": 20},
-        {"state": "carried"}, {"prompt": "w3 w4", "generate": 25, "temperature": 0.8},
+        {}, {"chips": 4, "pes": 8}, pytest.param({"pes": 1}, marks=pytest.mark.slow), {"pes": 2, "format": "packed"},
+        pytest.param({"format": "dense"}, marks=pytest.mark.slow), {"batch": 3, "tokens": 20},
+        pytest.param({"state": "carried"}, marks=pytest.mark.slow), {"prompt": "w3 w4", "generate": 25, "temperature": 0.8},
     ],
     ids=str,
 )  # fmt: skip

@@ -264,6 +264,7 @@ def image_of(path):
     return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and path.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_logs_are_drawn_side_by_side(train, prose, tmp_path):
     for model in ("egru", "lstm"):
         train("lm", "--data", prose, "--out", model, *TINY, "--model", model, "--sparsity", 0.5 if model == "egru" else 0)

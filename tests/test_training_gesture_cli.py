@@ -60,6 +60,7 @@ def recordings(tmp_path_factory):
     return folder, broken.name
 
 
+@pytest.mark.slow
 def test_a_folder_of_recordings_becomes_a_checkpoint_that_the_emulator_runs(train, recordings, tmp_path):
     folder, broken = recordings
     done = train("gesture", "--events", folder, "--out", "run", *TINY)

@@ -118,6 +118,7 @@ def test_what_is_exported_answers_as_the_model_does():
     assert np.allclose(scores, answer.scores.numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
     settings = SpikingSettings(**SMALL, seed=3)
     whole = trainer(tmp_path / "whole", settings)

@@ -132,6 +132,7 @@ def test_an_event_is_a_multiple_of_its_scale_and_none_where_its_number_is_zero()
     assert 0 < float(fired.detach().mean()) < 1
 
 
+@pytest.mark.slow
 def test_a_model_pruned_by_vectors_learns_has_their_form_and_its_int8_form_says_the_same(tmp_path):
     """The phrases of `test_training` in 10 epochs: 87 % of vectors go, and what is exported and quantised is what was trained."""
     about = dataclasses.replace(LEARNING, vectors="16x1", bits=8, sparsity=0.8, prune_until=0.4, embedding=32)

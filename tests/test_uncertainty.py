@@ -152,6 +152,7 @@ def recorded(folder, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_the_tornado_as_a_user_meets_it(recorded, tmp_path, capsys):
     capsys.readouterr()
     assert main(["price", str(recorded), "--tornado", "--draw", str(tmp_path / "tornado")]) == 0

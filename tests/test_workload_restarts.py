@@ -60,7 +60,7 @@ def test_routers_and_pes_are_lost_in_one_process(example):
     assert outcome(job, run) == whole
 
 
-@pytest.mark.parametrize("example", some(workloads(), ("control", "retrieval").__contains__), indirect=True)
+@pytest.mark.parametrize("example", some(workloads(), ("control",).__contains__), indirect=True)
 def test_a_pe_is_killed_under_restart(example):
     whole = example.run(transport="mem")
     name = whole.layout["pes"][-1]["name"]

@@ -18,13 +18,15 @@ def metric_value(report: Mapping[str, Any], name: str, priced: Priced) -> float 
 
     None where the report has no number for it, and where it needs the time of each step and the price is not the report's own.
     """
-    value = next((metric["value"] for metric in report["metrics"] if metric["name"] == name), None)
+    value: float | None = next((metric["value"] for metric in report["metrics"] if metric["name"] == name), None)
     workload, own = workload_named(report.get("workload")), report.get("modelled")
     follows = None if workload is None else workload.priced.get(name)
     if value is None or follows is None or own is None:
         return value
     times, energies = (own["time_s"], priced.time_s), (own["energy_j"], priced.energy_j)
+    if math.isclose(*times, rel_tol=_SAME) and math.isclose(*energies, rel_tol=_SAME):
+        return value
     if follows == STEPS:
-        return value if math.isclose(*times, rel_tol=_SAME) and math.isclose(*energies, rel_tol=_SAME) else None
+        return None
     before, after = {TIME: times, ENERGY: energies, PER_ENERGY: energies[::-1]}[follows]
     return float(value * after / before) if before else None
