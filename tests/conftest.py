@@ -35,11 +35,26 @@ _FEWEST = 5  # but no fewer
 _BUSY = 5  # times as long as on a machine of its own may a test take, before it is taken for hung
 
 
+_USUAL_RUNS = """
+import sys, tempfile
+from host.cli import main
+
+with tempfile.TemporaryDirectory() as folder:
+    for transport in ("zmq", "mem"):
+        run = ["lm", "tiny", "--tokens", "2", "--pes", "2", "--transport", transport, "--no-monitor", "--no-pictures"]
+        code = main([*run, "--out", f"{folder}/{transport}"])
+        if code:
+            sys.exit(code)
+"""
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile kernels, and tests, before there are workers: each would compile all of them."""
+    """Compile the kernels of the usual runs, and tests, before there are workers: each would compile all of them, and a run that
+    compiles says so.
+    """
     if not getattr(session.config.option, "numprocesses", None) or hasattr(session.config, "workerinput"):
         return
-    commands = [["-c", "import host.processes.fork_server"]]
+    commands = [["-c", _USUAL_RUNS]]
     if not sys.dont_write_bytecode and not list((ROOT / "tests" / "__pycache__").glob("test_*-pytest-*.pyc")):
         commands.append(["-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider"])
     started = [subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL) for command in commands]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("build", reason="needs the extra dev")
+
 from tests.tools.doc_commands import blocks
 from tests.tools.doc_files import make_files
 
