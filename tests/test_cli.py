@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,17 +18,10 @@ from host.cli import main
 from host.run_folder import read_report
 from models.checkpoint import Model, load, save
 from models.seeded import seeded_gesture
+from tests.tools.command_lines import Done, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.timeout(60)
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @pytest.fixture
@@ -38,11 +30,7 @@ def launch(capfd, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def go(*arguments: object) -> Done:
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as end:  # how argparse leaves
-            code = int(end.code or 0)
-        return Done(code, *capfd.readouterr())
+        return run_command(main, arguments, capfd.readouterr)
 
     return go
 

@@ -339,11 +339,11 @@ def test_an_environment_without_a_shipped_model_needs_one(example):
 def test_the_environment_is_typed_first(example):
     flags = example.flags(environment=None, **SHORT)
     done = launch("control", "cartpole", *flags, "--environment", "acrobot", cwd=example.folder)
-    assert (done.code, done.err.count("\n")) == (Exit.USAGE, 1)
-    assert "ENVIRONMENT cartpole and --environment acrobot: choose one" in done.err
+    assert (done.returncode, done.stderr.count("\n")) == (Exit.USAGE, 1)
+    assert "ENVIRONMENT cartpole and --environment acrobot: choose one" in done.stderr
     done = launch("control", "acrobot", *flags, cwd=example.folder)
-    assert (done.code, done.err.count("\n")) == (Exit.USAGE, 1)
-    assert "acrobot has 6 and 3" in done.err
+    assert (done.returncode, done.stderr.count("\n")) == (Exit.USAGE, 1)
+    assert "acrobot has 6 and 3" in done.stderr
 
 
 # -- pictures

@@ -22,7 +22,7 @@ from host.workloads.registry import prepare
 from models import shipped
 from models.dnn.file import load_dnn, save_dnn
 from models.dnn.program import BLOCK_WORDS, CONFIGURATION_WORDS
-from models.dnn.reference import quantised_inputs, run_network
+from models.dnn.reference import dequantised, quantised_inputs, run_network
 from models.foreign.import_dnn import import_dnn
 from models.foreign.request import ImportRequest
 from models.operators import operator
@@ -181,6 +181,22 @@ def test_what_cannot_be_run_is_refused_in_one_line(cnn, chosen, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.zeros(SAMPLES - 1, int), f"has {SAMPLES - 1} classes for {SAMPLES} samples"), (np.full(SAMPLES, 99), "beyond its"),
+        (np.zeros((SAMPLES, 3), int), "labels have shape"), (np.full(SAMPLES, -1), "from 0"), (np.zeros(SAMPLES), "float64"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_labels_that_do_not_fit_are_refused_in_one_line(cnn, tmp_path, labels, words):
+    np.save(tmp_path / "labels.npy", labels)
+    with pytest.raises(HostError, match="--labels") as caught:
+        prepare(options(cnn, labels=str(tmp_path / "labels.npy")))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["vit", "lm"])
 def test_transformers_run_as_the_reference_has_them(tmp_path, name):
     model = import_dnn(GOLDEN / f"{name}.pt2", ImportRequest(importer="pt2", options={})).model
@@ -191,9 +207,29 @@ def test_transformers_run_as_the_reference_has_them(tmp_path, name):
     network, _ = quantise_dnn(model.prepared, {entry.name: samples}, settings)
     save_dnn(tmp_path / "cnn.safetensors", replace(model, network=network))
     np.save(tmp_path / "samples.npy", samples[:2])
-    outcome = launched(tmp_path, verify=True)
-    assert outcome.code is Exit.OK
+    (output,) = network.outputs
+    labels = rng.integers(0, network.tensors[output].shape[-1], (2, *network.tensors[output].shape[1:-1]))
+    if labels.ndim > 1:
+        labels[0, :2] = -1
+    np.save(tmp_path / "labels.npy", labels)
+    outcome = launched(tmp_path, verify=True, labels=str(tmp_path / "labels.npy"), alone=False)
+    assert (outcome.code, outcome.problem) == (Exit.OK, None)
     assert outcome.mismatch["difference"] is None
+    answers = [
+        dequantised(network, output, run_network(network, quantised_inputs(network, {entry.name: one[None]})).tensors[output])[0]
+        for one in samples[:2]
+    ]
+    logits = np.stack(answers).astype(np.float64)
+    metrics = {one["name"]: one["value"] for one in outcome.report["metrics"]}
+    judged = labels >= 0
+    assert outcome.report["result"]["classes"] == logits.argmax(axis=-1).tolist()
+    assert metrics["accuracy"] == 100 * (logits.argmax(axis=-1) == labels)[judged].mean()
+    assert ("perplexity" in metrics) == (labels.ndim > 1)
+    if labels.ndim > 1:
+        shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        chosen = np.take_along_axis(shares, np.maximum(labels, 0)[..., None], -1)[..., 0][judged]
+        assert metrics["perplexity"] == pytest.approx(chosen.prod() ** (-1 / len(chosen)), rel=1e-6)
+        assert outcome.report["result"]["float"]["agree"] in (0, 1, 2)
 
 
 def test_the_shipped_digits_run_from_end_to_end():

@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from test_cli import KEYS, Done
+from test_cli import KEYS
 
 from host.cli import main
 from host.run_folder import read_report
@@ -19,6 +19,7 @@ from models.dvs.samples import CLASSES
 from models.dvs.synthetic import open_synthetic
 from models.dvs.write_dataset import write_synthetic
 from models.seeded import seeded_gesture
+from tests.tools.command_lines import run_command
 from tests.tools.gestures import SLICE_US, run, save_paper_sized, save_small
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,11 +42,7 @@ def launch(capfd, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def go(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Done(code, *capfd.readouterr())
+        return run_command(main, arguments, capfd.readouterr)
 
     return go
 

@@ -111,7 +111,7 @@ def test_a_folder_that_is_not_there_ends_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv(families.VARIABLE, str(tmp_path / "nowhere"))
     done = launch("info", "--help", cwd=tmp_path)
     line = f"gennaker: GENNAKER_PATH: {tmp_path / 'nowhere'} is no folder; needs folders that are laid out as the project is\n"
-    assert (done.code, done.err) == (int(Exit.USAGE), line)
+    assert (done.returncode, done.stderr) == (int(Exit.USAGE), line)
 
 
 def test_the_hash_of_the_code_covers_members(folder):

@@ -82,9 +82,9 @@ def test_a_file_holds_what_was_trained(tmp_path):
 def played(folder, name, *flags):
     """A run's events and result."""
     done = launch("retrieval", "retrieval.safetensors", "--transport", "mem", "--out", name, *flags, cwd=folder)
-    assert done.code == 0, done.err
+    assert done.returncode == 0, done.stderr
     report = json.loads((folder / name / "report.json").read_text())
-    return report["events"]["sha256"], report["result"], done.out
+    return report["events"]["sha256"], report["result"], done.stdout
 
 
 def test_one_answer_for_any_way_to_run_and_it_is_the_integer_cnns(tmp_path):
@@ -125,9 +125,9 @@ def test_what_a_user_gets_wrong_gets_one_line(flags, line, tmp_path):
     np.save(tmp_path / "real.npy", np.zeros((2, 4)))
     np.save(tmp_path / "nan.npy", np.full((1, 4), [1, 1, np.nan, 1], np.complex64))
     done = launch("retrieval", "retrieval.safetensors", "--transport", "mem", "--seed", 3, "--samples", 40, *flags, cwd=tmp_path)
-    assert done.code == 2
-    assert line in done.err
-    assert len(done.err.strip().splitlines()) == 1
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_an_unrolled_model_must_fit_its_grid():

@@ -61,7 +61,7 @@ def int8_arrays(folder: Path) -> Example:
     network = seeded_classifier(5, channels=(3, 3, 2), hidden=8, size=16)
     save(folder / "float.safetensors", Model(network, segment=8, state="zeroed"))
     done = launch("quantise", "float.safetensors", "int8.safetensors", cwd=folder)
-    assert (done.code, done.err) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     spikes = np.random.default_rng(1).random((2, 8, network.populations[0].units)) < 0.2
     np.save(folder / "x.npy", spikes.astype(np.uint8))
     chosen = {"checkpoint": str(folder / "int8.safetensors"), "inputs": str(folder / "x.npy"), "pes": 5}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,17 +20,10 @@ from models.text.ngrams import KneserNey  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
 from models.training.common.log_plot import plot, read_log  # noqa: E402
 from models.training.language.settings import AUTHORS, LanguageSettings  # noqa: E402
+from tests.tools.command_lines import Done, run_command  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 TINY = ("--embedding", 16, "--hidden", "24,24", "--epochs", 2, "--batch", 4)
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @pytest.fixture
@@ -42,11 +34,7 @@ def train(capfd, monkeypatch, tmp_path):
     threads = torch.get_num_threads()
 
     def go(*arguments: object) -> Done:
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as end:  # how argparse leaves
-            code = int(end.code or 0)
-        return Done(code, *capfd.readouterr())
+        return run_command(main, arguments, capfd.readouterr)
 
     yield go
     torch.set_num_threads(threads)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,17 +17,10 @@ from models.dvs.samples import CLASSES  # noqa: E402
 from models.dvs.write_dataset import write_synthetic  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
 from models.training.gesture.conformance import emulate  # noqa: E402
+from tests.tools.command_lines import Done, run_command  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 TINY = ("--width", 0.05, "--features", 8, "--hidden", "8,6", "--epochs", 1, "--batch", 8, "--threads", 1)
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @pytest.fixture
@@ -39,11 +31,7 @@ def train(capfd, monkeypatch, tmp_path):
     threads = torch.get_num_threads()
 
     def go(*arguments: object) -> Done:
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as end:  # how argparse leaves
-            code = int(end.code or 0)
-        return Done(code, *capfd.readouterr())
+        return run_command(main, arguments, capfd.readouterr)
 
     yield go
     torch.set_num_threads(threads)

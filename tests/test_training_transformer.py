@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
-from models.dnn.compute import compute_network  # noqa: E402 - behind the skip
+from host.cli import main as launch  # noqa: E402 - behind the skip
+from host.run_folder import read_report  # noqa: E402
+from models.dnn.compute import compute_network  # noqa: E402
 from models.dnn.file import load_dnn  # noqa: E402
 from models.network import ModelError  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
@@ -98,7 +101,28 @@ def test_the_command_writes_int8_networks_of_a_context_and_of_a_word(tmp_path, b
         network = model.network
         inputs = {name: np.zeros(network.tensors[name].shape, network.tensors[name].dtype) for name in network.inputs}
         assert compute_network(network, inputs).tensors[network.outputs[0]].shape == (1, steps, words)
+        assert model.prepared is None
+        judged = model.test_set.labels[model.test_set.labels >= 0]
+        assert model.test_set.classes[int(judged[0])] in prefill.provenance["words"]
+    assert (prefill.test_set.labels >= 0).sum() == record["test"]["words"] - 1
+    assert decode.test_set.labels.shape == (4, 1)
     assert len(decode.network.inputs) == 1 + 2 * SMALL.blocks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prefill", "decode"])
+def test_a_run_of_what_was_written_is_scored_as_training_scored_it(tmp_path, book, name):
+    flags = [f"--{name}={getattr(SMALL, name)}" for name in ("width", "blocks", "heads", "context", "batch")]
+    command = ["transformer", "--data", str(book), "--out", str(tmp_path), "--epochs=1", "--min-count=1", "--threads=1", *flags]
+    assert main(command) == 0
+    ran = ["dnn", str(tmp_path / f"{name}.safetensors"), "--transport", "mem", "--pes", "5", "--no-monitor", "--no-pictures"]
+    assert launch([*ran, "--out", str(tmp_path / "run")]) == 0
+    metrics = {one["name"]: one["value"] for one in read_report(tmp_path / "run")["metrics"]}
+    scored = json.loads((tmp_path / "figures.json").read_text())["test"]
+    if name == "prefill":  # a run's perplexity is of the words that are predicted: all but the first
+        words = scored["words"]
+        assert math.log(metrics["perplexity"]) * (words - 1) == pytest.approx(math.log(scored["int8, of these"]) * words, rel=1e-6)
+    assert 0 <= metrics["accuracy"] <= 100
 
 
 @pytest.mark.parametrize(

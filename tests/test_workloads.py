@@ -108,8 +108,8 @@ def test_a_workload_has_a_command_of_its_own_and_names_no_metric_twice(example):
 
 def test_the_help_shows_every_option_with_its_default(example):
     done = launch(example.command, "--help", cwd=example.folder)
-    assert (done.code, done.err) == (0, "")
-    text = "".join(done.out.split())  # wherever lines are broken
+    assert (done.returncode, done.stderr) == (0, "")
+    text = "".join(done.stdout.split())  # wherever lines are broken
     for entry in option_fields(example.workload.options):
         about, line = entry.metadata, ""
         if about["help"]:
@@ -148,9 +148,9 @@ def test_a_config_that_cannot_be_used_ends_in_one_line(example, tmp_path):
     for line, content in wrong.items():
         (tmp_path / "wrong.json").write_text(json.dumps(content))
         done = launch(example.command, "--config", "wrong.json", "--out", "out", cwd=tmp_path)
-        assert (done.code, done.out, done.err.count("\n")) == (Exit.USAGE, "", 1), done.err
-        assert line in done.err
-        assert "--config wrong.json: " in done.err
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (Exit.USAGE, "", 1), done.stderr
+        assert line in done.stderr
+        assert "--config wrong.json: " in done.stderr
         assert not (tmp_path / "out").exists()
 
 
@@ -210,10 +210,10 @@ def test_a_run_has_one_answer_whichever_way_it_goes(example, row, request):
 def test_a_run_can_be_priced_again(example, row):
     ran = example.run(**row._asdict())
     done = launch("price", ran.folder, "--set", "clock=300MHz", cwd=example.folder)
-    assert (done.code, done.err) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     done = launch("price", ran.folder, "--json", cwd=example.folder)
-    prices = json.loads(done.out)
-    assert (done.code, done.err) == (0, "")
+    prices = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
     assert prices["recorded"] == prices["priced"] == json.loads(json.dumps(ran.report["modelled"]))
 
 
@@ -225,13 +225,13 @@ def typed(example):
     """The example as a user types it, from the folder of its files and without a number of PEs; and its report."""
     out = example.new_folder()
     done = launch(example.command, *example.flags(pes=None, transport="mem"), "--out", out, cwd=example.folder)
-    assert (done.code, done.err) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     return out, done, read_report(out)
 
 
 def test_the_page_and_the_trace_are_there(example, typed):
     out, done, report = typed
-    assert "Traceback" not in done.out
+    assert "Traceback" not in done.stdout
     page = (out / "report.html").read_text()
     assert "Traceback" not in page
     for section in example.workload.part("page", "sections", lambda _: [])(report):
@@ -246,7 +246,7 @@ def test_the_config_alone_repeats_a_run_from_any_folder(example, typed, tmp_path
     config = json.loads((out / "config.json").read_text())
     assert config["pes"] == report["mapping"]["pes"]  # not the None that was typed
     again = launch(example.command, "--config", out / "config.json", "--out", "again", "--no-pictures", cwd=tmp_path)
-    assert (again.code, again.err) == (0, "")
+    assert (again.returncode, again.stderr) == (0, "")
     repeated = read_report(tmp_path / "again")
     assert repeated["events"] == report["events"]
     assert known(repeated["result"]) == known(report["result"])
@@ -393,7 +393,7 @@ def test_a_sweep_varies_it_and_shows_its_metrics(example, tmp_path):
     ]
     (tmp_path / "tiny.toml").write_text("\n".join(lines))
     done = launch("scale", "tiny.toml", "--out", "out", cwd=tmp_path)
-    assert (done.code, done.err) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
     assert [row["problem"] for row in rows] == [""] * len(places) * 2
     (report,) = (

@@ -64,7 +64,7 @@ def load_dnn(path: Path) -> DnnModel:
             raise ModelError(f"{who}: holds no network")
         model = DnnModel(prepared=prepared, network=network, test_set=samples, provenance=provenance)
         if samples is not None:
-            check_sample_set(samples, model.inputs)
+            check_sample_set(samples, model.inputs, model.output)
     except ModelError as error:
         raise ModelError(str(error) if str(error).startswith(who) else f"{who}: {error}") from None
     except Exception as error:

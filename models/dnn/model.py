@@ -30,3 +30,11 @@ class DnnModel:
             return {name: self.network.tensors[name].shape for name in self.network.inputs}
         assert self.prepared is not None
         return {one.name: self.prepared.shapes[one.name] for one in self.prepared.graph.inputs}
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """The shape of the first output, the batch in front."""
+        if self.network is not None:
+            return self.network.tensors[self.network.outputs[0]].shape
+        assert self.prepared is not None
+        return self.prepared.shapes[self.prepared.graph.outputs[0]]

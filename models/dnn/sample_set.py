@@ -10,8 +10,9 @@ from models.network import I64, Array, ModelError
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSet:
-    """`inputs` by input's name, each (samples, ...) without the batch of one; `labels` (samples,), each the place of its name in
-    `classes`; `about`: where the samples come from and under which licence, one line.
+    """`inputs` by input's name, each (samples, ...) without the batch of one; `labels` (samples,), or (samples, *places) where the
+    first output has shape (1, *places, classes): each the place of its name in `classes`, -1 for what is not judged. `about`: where
+    the samples come from and under which licence, one line.
     """
 
     inputs: Mapping[str, Array]
@@ -23,9 +24,9 @@ class SampleSet:
         return len(self.labels)
 
 
-def check_sample_set(samples: SampleSet, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_sample_set(samples: SampleSet, shapes: Mapping[str, tuple[int, ...]], output: tuple[int, ...]) -> None:
     """Raise ModelError where samples do not fit the inputs of a network, whose `shapes` have the batch in front, or their labels
-    the classes.
+    the classes or its first `output`.
     """
     if set(samples.inputs) != set(shapes):
         raise ModelError(f"its samples are of {', '.join(samples.inputs)[:80]}; the network hears {', '.join(shapes)[:80]}")
@@ -35,5 +36,13 @@ def check_sample_set(samples: SampleSet, shapes: Mapping[str, tuple[int, ...]]) 
             raise ModelError(f"its samples of {name[:60]!r} have shape {array.shape}; needs {(len(samples), *shape)}")
     if not len(samples) or not all(isinstance(name, str) for name in samples.classes):
         raise ModelError("its samples have no labels, or classes without a name")
-    if samples.labels.ndim != 1 or not 0 <= samples.labels.min() <= samples.labels.max() < len(samples.classes):
-        raise ModelError(f"its samples have labels beyond its {len(samples.classes)} classes")
+    check_labels(samples.labels, len(samples.classes), output)
+
+
+def check_labels(labels: I64, classes: int, output: tuple[int, ...]) -> None:
+    """Raise ModelError where labels are not of the classes, or neither one a sample nor one a place of the first output."""
+    if labels.ndim == 0 or labels.shape[1:] not in ((), output[1:-1]):
+        raise ModelError(f"its labels have shape {labels.shape}; needs (samples,) or one a place of the output {output}")
+    least = 0 if labels.ndim == 1 else -1
+    if not least <= labels.min() <= labels.max() < classes:
+        raise ModelError(f"its samples have labels beyond its {classes} classes")

@@ -26,25 +26,14 @@ from models.network import Network
 from models.numerics import PAYLOADS
 from models.reference import Reference
 from noc.packet import Section
-
-
-class Done(NamedTuple):
-    """What a command of `launch.py` left: its exit code and what it wrote."""
-
-    code: int
-    out: str
-    err: str
+from tests.tools.command_lines import Done, run_command
 
 
 def launch(*arguments: object, cwd: Path) -> Done:
     """Run `launch.py` within this process, in another current folder."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
+        return run_command(main, arguments, lambda: (out.getvalue(), err.getvalue()))
 
 
 class Ran(NamedTuple):

@@ -30,8 +30,8 @@ class Options(RunOptions):
     )  # fmt: skip
     pixels: str = _of_data("0:1", "numbers that black and white of an image stand for", bounds=Text(), metavar="LOW:HIGH")
     labels: str | None = _of_data(
-        None, "classes that the samples are of: .npy of whole numbers, or a text with one a line", bounds=Text(), metavar="FILE",
-        file=True,
+        None, "classes that the samples are of: .npy of whole numbers (one a sample, or one a place of the output, of which -1 is "
+        "not judged), or a text with one a line", bounds=Text(), metavar="FILE", file=True,
     )  # fmt: skip
     samples: int | None = _of_data(None, "how many samples (default: all)", bounds=Whole(1), metavar="N")
     calibrate: str | None = _of_data(

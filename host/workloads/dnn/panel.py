@@ -57,7 +57,7 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         ])  # fmt: skip
     classes = shown.get("classes")
     if isinstance(classes, list) and classes and len(panel) < rows:
-        panel.append([Span("classes  ", "dim"), Span(" ".join(figure(one) for one in classes))])
+        panel.append([Span("classes  ", "dim"), Span(" ".join(clean(str(one)) for one in classes))])
     return panel
 
 

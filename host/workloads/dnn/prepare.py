@@ -24,6 +24,7 @@ from host.workloads.dnn.input_files import read_arrays
 from host.workloads.dnn.options import Options
 from host.workloads.dnn.readout import DnnReadout
 from host.workloads.dnn.samples import Samples, read_run_samples
+from host.workloads.dnn.scores import classes_of
 from host.workloads.dnn.setting import Setting
 from host.workloads.dnn.source import ClockSource
 from host.workloads.dnn.witness import TensorWitness
@@ -58,7 +59,7 @@ def prepare(options: Options) -> Job:
     home = chip_of(scheduler)
     setting = Setting(
         image=image, workers=workers, scheduler=scheduler, pes=[placed.name for placed in placement.pes], dram=dram_name(home),
-        count=len(samples), labels=samples.labels, about=samples.about,
+        count=len(samples), labels=samples.labels, about=samples.about, names=samples.classes,
         float_classes=None if options.alone else float_classes(model, samples),
     )  # fmt: skip
     inputs = samples.int8(network)
@@ -176,11 +177,14 @@ def _drams(placement: Placement, worker: str, home: int) -> tuple[int, int]:
 
 
 def float_classes(model: DnnModel, samples: Samples) -> Array | None:
-    """Return what the float network says of each sample; None where there is none, or the samples are int8 already."""
+    """Return what the float network says of each sample, and of each of its places where these have labels; None where there is
+    none, or the samples are int8 already.
+    """
     if model.prepared is None or any(array.dtype == np.int8 for array in samples.inputs.values()):
         return None
     graph, answers = model.prepared.graph, []
+    places = () if samples.labels is None else samples.labels.shape[1:]
     for at in range(len(samples)):
         outputs = run_graph(graph, sample_feeds(graph, samples.inputs, at))
-        answers.append(int(next(iter(outputs.values())).argmax()))
-    return np.array(answers, np.int64)
+        answers.append(classes_of(next(iter(outputs.values())), places))
+    return np.stack(answers)

@@ -13,6 +13,7 @@ from host.cost.ledger import RunLedger
 from host.workloads.contract import DramRead, Metric, Outputs, Progress, SaveRow
 from host.workloads.dnn import METRICS
 from host.workloads.dnn.live_counts import LiveCounts
+from host.workloads.dnn.scores import Scores
 from host.workloads.dnn.setting import Setting
 from host.workloads.dnn.stream import TensorStream
 from host.workloads.dnn.witness import TensorWitness
@@ -40,6 +41,7 @@ class DnnReadout:
         self._taken: set[int] = set()  # passes whose tensors are here
         network, count = setting.image.network, setting.count
         self._outputs = {name: np.zeros((count, *network.tensors[name].shape), np.int8) for name in network.outputs}
+        self._scores = Scores(network, count, setting.labels)
         self._save: SaveRow | None = None
         self._live = LiveCounts(_WORKERS, setting.image.workers, setting.image.kernel)
         self._layers: list[dict[str, Any]] = []
@@ -109,18 +111,19 @@ class DnnReadout:
 
     def take_bytes(self, read: DramRead, content: bytes) -> None:
         """Take the tensors of a pass."""
-        image = self._setting.image
+        image, network = self._setting.image, self._setting.image.network
         number = (read.address - image.addresses.tensors) // image.pass_bytes
         if number in self._taken:
             return
         self._taken.add(number)
-        tensors = {one.output: image.places[one.output].read(content, 0) for one in image.network.operations}
+        tensors = {one.output: image.places[one.output].read(content, 0) for one in network.operations}
         first = number * image.samples
         for sample in range(min(image.samples, self._setting.count - first)):
-            by_operation = {n: tensors[one.output][sample] for n, one in enumerate(image.network.operations)}
+            by_operation = {n: tensors[one.output][sample] for n, one in enumerate(network.operations)}
             self.stream.add_sample(first + sample, by_operation)
             if self._witness is not None:
                 self._witness.see_tensors(first + sample, by_operation)
+            self._scores.take(first + sample, tensors[network.outputs[0]][sample])
             for name, answers in self._outputs.items():
                 answers[first + sample] = tensors[name][sample]
                 if self._save is not None:
@@ -152,9 +155,9 @@ class DnnReadout:
         shown = {
             "layer": min(step, setting.steps - 1) % layers, "pass": min(step // layers, setting.image.passes - 1), "step": step,
             "tiles_done": int(self._live.tiles().sum()), "layer_bytes": self._live.layer_bytes,
-            "classes": [int(n) for n in self._classes()[: self.done][-_MOST_SHOWN:]],
+            "classes": [self._name(n) for n in self._scores.classes[: self.done][-_MOST_SHOWN:].reshape(-1)[-_MOST_SHOWN:]],
         }  # fmt: skip
-        return Progress(step, setting.steps, self._scores(), shown)
+        return Progress(step, setting.steps, self._scores.metrics(self._finished()), shown)
 
     def pe_shares(self) -> list[float]:
         """Return for each PE what share of its tiles of the layer that runs is done, as the mapping has them."""
@@ -167,17 +170,9 @@ class DnnReadout:
         }
         return [shares.get(name, 0.0) for name in setting.pes]
 
-    def _classes(self) -> Array:
-        """Return the class of each sample, the largest number of the first output."""
-        first = self._outputs[self._setting.image.network.outputs[0]]
-        return np.asarray(first.reshape(len(first), -1).argmax(axis=1))
-
-    def _scores(self) -> list[Metric]:
-        labels, done = self._setting.labels, self._finished()
-        if labels is None or not len(done):
-            return []
-        right = int((self._classes()[done] == labels[done]).sum())
-        return [METRICS["accuracy"]._replace(value=100 * right / len(done), note=f"{right} of {len(done)}")]
+    def _name(self, number: int) -> str:
+        names = self._setting.names
+        return names[number] if number < len(names) else str(number)
 
     def _finished(self) -> Array:
         """Return the numbers of the samples whose tensors are here."""
@@ -196,7 +191,8 @@ class DnnReadout:
         done = self._finished()
         return {
             "samples": len(done), "passes": setting.image.passes, "batch": setting.image.samples, "workers": setting.image.workers,
-            "layers": self._layers, "classes": self._classes()[done].tolist(), "float": setting.float_result(self._classes(), done),
+            "layers": self._layers, "classes": self._scores.classes[done].tolist(),
+            "float": setting.float_result(self._scores.classes, done),
             "dram": {"program_bytes": setting.image.addresses.tensors, "pass_bytes": setting.image.pass_bytes,
                      "total_bytes": setting.image.dram_bytes},
             "data": setting.about, "dram_bytes_per_s": self._dram_bytes_per_s,
@@ -204,7 +200,7 @@ class DnnReadout:
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
         """Return accuracy, and modelled time and energy of a sample."""
-        metrics, done = self._scores(), len(self._finished())
+        metrics, done = self._scores.metrics(self._finished()), len(self._finished())
         if (accuracy := self._setting.float_accuracy(self._finished())) is not None:
             metrics.append(METRICS["float_accuracy"]._replace(value=accuracy))
         if cost is not None and done:
@@ -230,3 +226,5 @@ class DnnReadout:
         for array in self._outputs.values():
             array[...] = np.frombuffer(raw, np.int8, array.size, at).reshape(array.shape)
             at += array.size
+        for sample in self._finished():
+            self._scores.take(int(sample), self._outputs[self._setting.image.network.outputs[0]][sample])

@@ -14,14 +14,15 @@ from host.workloads.dnn.options import Options
 from models.dnn.integer import IntegerNetwork
 from models.dnn.model import DnnModel
 from models.dnn.reference import quantised_inputs
+from models.dnn.sample_set import check_labels
 from models.input_file import InputError, check_input, read_text_input
-from models.network import Array
+from models.network import Array, ModelError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """`inputs` by name, each (samples, ...) as given, without the batch; `labels` (samples,), or none; names of `classes`, and what
-    the samples are, in words.
+    """`inputs` by name, each (samples, ...) as given, without the batch; `labels` (samples,), or (samples, *places) with -1 where a
+    place is not judged, or none; names of `classes`, and what the samples are, in words.
     """
 
     inputs: Mapping[str, Array]
@@ -56,8 +57,14 @@ def read_run_samples(options: Options, model: DnnModel, network: IntegerNetwork)
         inputs = read_inputs(f"--inputs {options.inputs}", path, shapes, dtypes, pixels)
         labels = read_labels(Path(options.labels)) if options.labels is not None else None
         samples = Samples(inputs=inputs, labels=labels, classes=(), about=path.name)
-        if labels is not None and len(labels) != len(samples):
-            raise HostError(f"--labels {options.labels}: has {len(labels):,} classes for {len(samples):,} samples")
+        if labels is not None:
+            if len(labels) != len(samples):
+                raise HostError(f"--labels {options.labels}: has {len(labels):,} classes for {len(samples):,} samples")
+            output = network.tensors[network.outputs[0]].shape
+            try:
+                check_labels(labels, output[-1] if labels.ndim > 1 else int(np.prod(output)), output)
+            except ModelError as error:
+                raise HostError(f"--labels {options.labels}: {error}") from None
     if options.samples is not None and options.samples > len(samples):
         raise HostError(f"--samples {options.samples}: there are {len(samples):,}")
     count = options.samples or len(samples)
@@ -68,7 +75,7 @@ def read_run_samples(options: Options, model: DnnModel, network: IntegerNetwork)
 
 
 def read_labels(path: Path) -> Array:
-    """Return classes, int64 (samples,), of a .npy file or a text with one a line."""
+    """Return classes, int64, of a .npy file, (samples, ...), or of a text with one a line, (samples,)."""
     who = f"--labels {path}"
     try:
         check_input(path)
@@ -80,6 +87,6 @@ def read_labels(path: Path) -> Array:
         raise HostError(f"{who}: {error}") from None
     except Exception as error:  # numpy's reader answers with errors of a dozen kinds
         raise HostError(f"{who}: needs a whole number for each sample ({type(error).__name__})") from None
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or (numbers < 0).any():
-        raise HostError(f"{who}: needs whole numbers from 0 of shape (samples,), has {numbers.dtype} {numbers.shape}")
+    if numbers.ndim == 0 or numbers.dtype.kind not in "iu" or (numbers.ndim == 1 and (numbers < 0).any()):
+        raise HostError(f"{who}: needs whole numbers, one from 0 for each sample, has {numbers.dtype} {numbers.shape}")
     return numbers.astype(np.int64)

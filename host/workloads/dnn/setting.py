@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
 from host.cost.scheduled_layers import layer_rows
 from host.mapping.dnn_image import DnnImage
+from host.workloads.dnn.scores import right_of
 from models.network import Array
 from noc.chip import ChipSpec
 
@@ -19,8 +18,8 @@ from noc.chip import ChipSpec
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """`workers`: names of the workers' PEs in their order; `dram`: the DRAM that has the tensors. `count` samples, their `labels`
-    where they are known, and `about` them. `float_classes`: what the float network says of each, where that was asked. `pes`: the
-    names of all PEs, as the mapping has them.
+    (samples,) or (samples, *places) where they are known, and `about` them. `float_classes`: what the float network says of each,
+    where that was asked; `names` of the classes, maybe none. `pes`: the names of all PEs, as the mapping has them.
     """
 
     image: DnnImage
@@ -32,6 +31,7 @@ class Setting:
     labels: Array | None
     about: str
     float_classes: Array | None
+    names: Sequence[str]
 
     @property
     def steps(self) -> int:
@@ -54,13 +54,14 @@ class Setting:
         """Return in percent how many of these samples the float network gets right."""
         if self.labels is None or self.float_classes is None or not len(done):
             return None
-        return 100 * float((self.float_classes[done] == self.labels[done]).mean())
+        right, judged = right_of(self.float_classes[done], self.labels[done])
+        return 100 * right / max(1, judged)
 
     def float_result(self, classes: Array, done: Array) -> dict[str, Any] | None:
-        """Return how often the float network and the run agree, and its accuracy."""
+        """Return of how many samples the float network and the run say the same, and its accuracy."""
         if self.float_classes is None or not len(done):
             return None
-        agree = int((self.float_classes[done] == classes[done]).sum())
+        agree = int((self.float_classes[done] == classes[done]).reshape(len(done), -1).all(axis=1).sum())
         return {"agree": agree, "accuracy": self.float_accuracy(done)}
 
     def rows(self, ledger: RunLedger, chip: ChipSpec, table: CostTable) -> list[dict[str, Any]]:
@@ -77,9 +78,3 @@ def _facts(image: DnnImage, number: int) -> Mapping[str, Any]:
         "parts": tiles.tiling.parts, "tiles": tiles.tiling.tiles, "rounds": layer.rounds, "pes": layer.workers,
         "sram_bytes": layer.memory_bytes,
     }  # fmt: skip
-
-
-def classes_of(outputs: Mapping[str, Array], name: str) -> Array:
-    """Return the class of each sample: the largest number of an output, (samples,)."""
-    first = outputs[name]
-    return np.asarray(first.reshape(len(first), -1).argmax(axis=1))

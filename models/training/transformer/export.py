@@ -1,14 +1,16 @@
 """The end of a run: the best transformer in float32 and int8, scored on words it never saw.
 
-Two checkpoints: one reads a whole context, one reads a word where keys and values of the words before it are there.
+Two checkpoints in int8: one reads a whole context, one reads a word where keys and values of the words before it are there. Each
+carries texts of the test split and the words that follow.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from models.dnn.file import save_dnn
 from models.dnn.integer import IntegerNetwork
 from models.dnn.model import DnnModel
 from models.dnn.reference import dequantised, quantised_inputs
+from models.dnn.sample_set import SampleSet
 from models.foreign.dnn_module import dnn_of_module
 from models.foreign.request import ImportRequest
 from models.network import U32, Array
@@ -34,6 +37,7 @@ from models.training.transformer.trainer import TransformerTrainer, score, windo
 PREFILL, DECODE = "prefill.safetensors", "decode.safetensors"
 _CALIBRATED = 16  # segments of training by which scales are chosen
 _MEASURED = 64  # segments of the test that int8 is scored on, each beside float32
+_DECODED = 4  # of them, of which a checkpoint has what their words but the last left: 0.26 MB each, by the defaults
 
 
 def finish(trainer: TransformerTrainer, licence: str, say: Callable[[str], object]) -> dict[str, Any]:
@@ -62,18 +66,34 @@ def finish(trainer: TransformerTrainer, licence: str, say: Callable[[str], objec
     provenance = provenance_of({"text": text.source, "licence": licence}, trainer.settings) | {
         "record": figures, "words": list(text.vocabulary.words),
     }  # fmt: skip
-    save_dnn(folder / PREFILL, replace(prefill, provenance=provenance))
+    segments, targets = windows_of(test, model.settings.context)
+    test_set = SampleSet(
+        inputs={}, labels=np.where(targets < 0, -1, targets).astype(np.int64), classes=text.vocabulary.words,
+        about=f"segments of {text.source}, of its test split ({licence})",
+    )  # fmt: skip
+    _save(folder / PREFILL, prefill, [segments.numpy()], test_set, provenance)
     caches = [one.numpy() for one in cache_of(model, calibration)]
     step = DecodeStep(model).eval()
     example = (calibration[:1, -1:], *(torch.from_numpy(one[:1]) for one in caches))
     names = ["ids", *(f"{what} {n}" for n in range(len(caches) // 2) for what in ("keys", "values"))]
     feeds = dict(zip(names, [calibration[:, -1:].numpy(), *caches], strict=True))
-    save_dnn(folder / DECODE, replace(_quantised(step, example, feeds), provenance=provenance))
+    decode = _quantised(step, example, feeds)
+    whole = slice(1, 1 + _DECODED)  # contexts that are full
+    heard = [segments[whole, -1:].numpy(), *(one.numpy() for one in cache_of(model, segments[whole]))]
+    _save(folder / DECODE, decode, heard, replace(test_set, labels=test_set.labels[whole, -1:]), provenance)
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     for split in ("valid", "test"):
         say(f"{split:<6} perplexity " + ", ".join(f"{name} {value:,.2f}" for name, value in figures[split].items()))
     say(f"written {folder / PREFILL} and {folder / DECODE}; `launch.py price` says what a context and a word take")
     return figures
+
+
+def _save(path: Path, model: DnnModel, heard: Sequence[Array], test_set: SampleSet, provenance: Mapping[str, Any]) -> None:
+    """Write the integer network, and its test set, as int8 hears it; the float32 weights lie beside it (`best.safetensors`)."""
+    network = model.network
+    assert network is not None
+    inputs = quantised_inputs(network, dict(zip(network.inputs, heard, strict=True)))
+    save_dnn(path, DnnModel(network=network, test_set=replace(test_set, inputs=inputs), provenance=provenance))
 
 
 def int8_score(model: Transformer, prefill: DnnModel, ids: U32) -> float:
