@@ -17,9 +17,9 @@ from host.launch.obituary import Blame, blame_stopped, describe_death
 from host.launch.outcome import Outcome, judged
 from host.launch.restarts import LAUNCHER, MACHINE, Restarts
 from host.launch.run_processes import RunProcesses
+from host.launch.silence import Silence
 from host.options import RunOptions
 from host.processes.backend import Backend
-from host.processes.kernel_view import StandstillClock
 from host.processes.process_group import FORK_SERVER
 from host.run.clock import Clock
 from noc.packet import HOST
@@ -31,7 +31,6 @@ _DEATH_S = 0.5  # after the host reports a failure: time for a dead process that
 _POSTMORTEM_S = 1.5  # silence of the host, as it makes its report of a run that ends early
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C, and to report it; then it is asked for what it knows
 _REPORT_S = 9.0  # for a report, while the host says that it is at it
-_PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
 _OF_NOBODY = ("failed", "routed", "running", "cut")  # records of a host that has not yet heard that it is to begin again
 
@@ -80,7 +79,7 @@ class Course:
         self._awaits_again = False  # the host has been told to begin again, and has not said from where
         self._died_at = self._told_at = 0.0
         self._whole: dict[str, Any] | None = None  # the host's report of a run that came to its end
-        self._host_stands, self._host_idles = StandstillClock(clock.now), StandstillClock(clock.now)
+        self._silence = Silence(self._processes, clock.now, options.stall_s)
 
     def follow(self) -> Outcome:
         """Start everything, see the run through, and leave no process behind."""
@@ -188,13 +187,8 @@ class Course:
             if now - awake_at > _ASLEEP_S or self._backend.starting:
                 self._host.heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
             awake_at = now
-            quiet_s, stall_s = now - self._host.heard_at, self._options.stall_s
-            stopped_s = self._host_stands.look(quiet_s > _ASLEEP_S and self._processes.is_stopped(HOST))
-            idle_s = self._host_idles.look(quiet_s > _ASLEEP_S and not self._processes.is_at_work(HOST))
-            # Who is at work has much to do, and maybe little of a busy machine.
-            most_s = stall_s if self._is_prepared and idle_s >= _ASLEEP_S / 2 else max(stall_s, _PREPARE_S)
-            if stopped_s > stall_s or quiet_s > most_s:
-                silent_s, tick = max(quiet_s, stopped_s), self._status.get("tick", 0)
+            if silent_s := self._silence.too_long_s(self._host.heard_at, self._is_prepared):
+                tick = self._status.get("tick", 0)
                 problem = f"stalled: {HOST} has said nothing for {silent_s:.0f} s, at tick {tick}"
                 if not self._replace(Blame(HOST, problem)):
                     return self._outcome(Exit.STALLED, self._restarts.explain(HOST, problem))
@@ -206,8 +200,7 @@ class Course:
         if self._clock.now() - self._told_at > _TELL_S:
             self._told_at = self._clock.now()
             self._send("starting")
-        stopped_s = self._host_stands.look(self._processes.is_stopped(HOST))
-        return bool(self._signal or self._processes.ended()) or stopped_s > self._options.stall_s
+        return bool(self._signal or self._processes.ended()) or self._silence.stopped_s() > self._options.stall_s
 
     def _take_backend_records(self) -> Outcome | None:
         """Note the backend's records; return an outcome where the run cannot go on."""

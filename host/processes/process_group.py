@@ -6,6 +6,7 @@ owner, and each child with the fork server, so that nothing outlives an owner th
 
 from __future__ import annotations
 
+import os
 import selectors
 import signal
 import statistics
@@ -18,7 +19,7 @@ from host.processes.child import UNKNOWN_CODE, Child
 from host.processes.control_groups import out_of_memory_kills
 from host.processes.fork_environment import LACKS
 from host.processes.fork_server_link import ForkServerLink, make_folder
-from host.processes.kernel_view import is_at_work, is_stopped
+from host.processes.kernel_view import cpu_ticks_of, is_at_work, is_stopped
 from host.processes.machine_state import cpu_s, uss_bytes
 
 FORK_SERVER = "the fork server"
@@ -27,6 +28,7 @@ _LEAVE_S = 3.0  # for stopped processes to be gone
 _DEATH_S = 0.5  # for how a process ended to be known
 _FORK_SERVER_DEATH_S = 5.0  # for a fork server to be gone that has left its children; the kernel ends it in its own time
 _STALL_S = 30.0
+_TICKS_A_S = os.sysconf("SC_CLK_TCK")
 
 
 class End(NamedTuple):
@@ -135,6 +137,10 @@ class ProcessGroup:
     def is_at_work(self, name: str) -> bool:
         """Tell whether a process has something to do at this moment, or waits for a disk."""
         return name in self._children and is_at_work(self._children[name].pid)
+
+    def worked_s(self, name: str) -> float:
+        """Return the seconds of processor time that a process and its children have used; 0 for one that is not there."""
+        return cpu_ticks_of(self._children[name].pid) / _TICKS_A_S if name in self._children else 0.0
 
     def stopped(self) -> list[str]:
         """Return the names of processes that are stopped now."""

@@ -206,6 +206,10 @@ class SimulatedGroup:
         """Tell that no process is: work takes no time here."""
         return False
 
+    def worked_s(self, name: str) -> float:
+        """Return the processor time of a process: none."""
+        return 0.0
+
     def stopped(self) -> list[str]:
         """Return who is stopped."""
         return [name for name in self._processes if self.is_stopped(name)]
