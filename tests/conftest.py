@@ -62,6 +62,23 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     assert codes[0] == 0  # what is wrong with a test says the worker
 
 
+class Slow:
+    """Marks tests as slow, before `-m` looks at that."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Mark those of `slow_but` whose parameters' id is none of its."""
+        for item in items:
+            mark = item.get_closest_marker("slow_but")
+            if mark and getattr(item, "callspec").id not in mark.args:  # noqa: B009 - only functions have one
+                item.add_marker("slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let slow tests be marked."""
+    config.pluginmanager.register(Slow(), "slow")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark and settle searches, give each test its limit, and order files for workers: first those that may take longest."""

@@ -84,10 +84,10 @@ def test_metrics_follow_the_settings_too(runs, compare, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)
     report = read_report(run)
-    report |= {"workload": "dnn", "metrics": [{"name": "sample_time", "label": "modelled, a sample", "unit": "ms", "value": 3.0}]}
+    report |= {"workload": "dnn", "metrics": [{"name": "sample_time", "label": "chip time a sample", "unit": "ms", "value": 3.0}]}
     (run / "report.json").write_text(json.dumps(report))
     figures = json.loads(compare(run, runs[1], "--set", "clock=300MHz", "--json")[1])["figures"]
-    (values,) = (figure["values"] for figure in figures if figure["figure"] == "modelled, a sample")
+    (values,) = (figure["values"] for figure in figures if figure["figure"] == "chip time a sample")
     faster = price_at(load_ledger(run), ["clock=300MHz"]).time_s / report["modelled"]["time_s"]
     assert values == [pytest.approx(3.0 * faster), None]
 

@@ -217,16 +217,16 @@ def test_the_same_network_in_torch_stands_beside_it_where_the_checkpoint_has_it_
 @pytest.mark.parametrize(
     ("known", "flags", "why"),
     [
-        ({}, (), "has no record of torch"),
-        pytest.param(record(events="other people"), (), "is of other samples (other people, test)", marks=pytest.mark.slow),
-        pytest.param(record(), ("--split", "train"), "is of other samples", marks=pytest.mark.slow),
-        pytest.param(record(3), (), "has 3 samples", marks=pytest.mark.slow),
-        (record(labels=[0] * 22), (), "is of samples in another order"),
-        pytest.param(record(torch_predictions=["drums"] * 22), (), "has 22 samples", marks=pytest.mark.slow),
+        (None, (), "has no record of torch"),
+        pytest.param({"events": "other people"}, (), "is of other samples (other people, test)", marks=pytest.mark.slow),
+        pytest.param({}, ("--split", "train"), "is of other samples", marks=pytest.mark.slow),
+        pytest.param({"samples": 3}, (), "has 3 samples", marks=pytest.mark.slow),
+        ({"labels": [0] * 22}, (), "is of samples in another order"),
+        pytest.param({"torch_predictions": ["drums"] * 22}, (), "has 22 samples", marks=pytest.mark.slow),
     ],
 )
 def test_torch_is_null_with_a_reason_where_the_record_does_not_cover_the_samples(dvs, tmp_path, known, flags, why):
-    save_small(tmp_path / "told.safetensors", record=known)
+    save_small(tmp_path / "told.safetensors", record={} if known is None else record(**known))
     assert dvs("--samples", 5, "--pes", 2, *flags, model=tmp_path / "told.safetensors").returncode == 0
     found = dvs.report()["result"]
     assert (found["baseline_accuracy"], found["baseline_agreement"], found["baseline_score_difference"]) == (None, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -25,15 +26,25 @@ from tests.tools.gestures import small
 
 GESTURE = small().gesture
 FRAMES = GESTURE.frames
-SAMPLES = list(itertools.islice(open_synthetic("test", GESTURE.slice_us).samples(), 7))
+COUNT = 7
 SPEC = FrameSpec(GESTURE.bin_us, GESTURE.slice_us, GESTURE.size, GESTURE.polarity, GESTURE.scale)
-FEATURES = [features_of(GESTURE, frames_of(sample.events, SPEC)) for sample in SAMPLES]
 
 
-def workload(lanes, samples, most=7, capacity=1 << 22):
+@functools.cache
+def first_samples():
+    """The first samples of the synthetic test set."""
+    return list(itertools.islice(open_synthetic("test", GESTURE.slice_us).samples(), COUNT))
+
+
+@functools.cache
+def features():
+    return [features_of(GESTURE, frames_of(sample.events, SPEC)) for sample in first_samples()]
+
+
+def workload(lanes, heard, most=COUNT, capacity=1 << 22):
     dram = Dram(capacity, 16)
     store = SampleStore(dram, Population("features", GESTURE.features), frames=FRAMES, lanes=lanes, samples=most)
-    return SampleSource(GESTURE, iter(samples), store, lanes=lanes, limit=most, into=0), dram
+    return SampleSource(GESTURE, iter(heard), store, lanes=lanes, limit=most, into=0), dram
 
 
 def readout_of(source):
@@ -52,8 +63,8 @@ def fed(feed, lanes):
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_samples_run_in_rounds_and_each_round_begins_fresh(lanes, most):
-    work, dram = workload(lanes, SAMPLES, most)
-    count = min(most, len(SAMPLES))
+    work, dram = workload(lanes, first_samples(), most)
+    count = min(most, COUNT)
     for position in itertools.count():
         feed = work.next()
         if feed is None:
@@ -68,14 +79,14 @@ def test_samples_run_in_rounds_and_each_round_begins_fresh(lanes, most):
         for lane, vector in enumerate(fed(feed, lanes)):
             number = turn * lanes + lane
             assert work.sequence_at(lane, position) == ((number, frame) if number < count else None)
-            assert (vector == (FEATURES[number][frame] if number < count else 0)).all()
+            assert (vector == (features()[number][frame] if number < count else 0)).all()
     assert position == -(-count // lanes) * FRAMES == work.positions
     assert work.exhausted()
     assert dram.read_bytes == dram.written_bytes == 4 * GESTURE.features * FRAMES * count
 
 
 def test_the_classes_are_those_of_the_scores_of_each_sample_alone():
-    work, _ = workload(3, SAMPLES)
+    work, _ = workload(3, first_samples())
     readout = readout_of(work)
     rng = np.random.default_rng(3)
     events = rng.random((work.positions + 2 * FRAMES, 3 * GESTURE.units)).astype(np.float32)
@@ -83,7 +94,7 @@ def test_the_classes_are_those_of_the_scores_of_each_sample_alone():
         keys = np.flatnonzero(events[feed.position] > 0.7).astype("<u4")
         section = Section(2, VALID, feed.position, keys.tobytes(), events[feed.position][keys].tobytes(), b"")
         readout.answer(feed.position, {2: [section]})
-    assert [answer.name for answer in readout.answers] == [sample.name for sample in SAMPLES]
+    assert [answer.name for answer in readout.answers] == [sample.name for sample in first_samples()]
     for number, answer in enumerate(readout.answers):
         alone = Scores(GESTURE, number % 3)
         for position in range(number // 3 * FRAMES, (number // 3 + 1) * FRAMES):
@@ -91,7 +102,7 @@ def test_the_classes_are_those_of_the_scores_of_each_sample_alone():
             alone.add(keys, events[position][keys])
         assert answer.scores == alone.scores().tolist()
         assert answer.prediction == class_of(np.array(answer.scores, np.float32))
-    assert readout.progress().done == len(SAMPLES) * FRAMES
+    assert readout.progress().done == COUNT * FRAMES
 
 
 def test_of_equal_scores_the_first_class_wins_and_no_number_loses():
@@ -103,29 +114,29 @@ def test_of_equal_scores_the_first_class_wins_and_no_number_loses():
 def test_a_set_that_is_larger_than_the_memory_is_streamed_through_it():
     """Room for five samples: two rounds of two, and a set of seven."""
     each = 4 * GESTURE.features * FRAMES
-    work, _ = workload(2, SAMPLES, capacity=2 * (0x400 + 5 * each))
+    work, _ = workload(2, first_samples(), capacity=2 * (0x400 + 5 * each))
     while (feed := work.next()) is not None:
         turn, frame = divmod(feed.position, FRAMES)
         for lane, vector in enumerate(fed(feed, 2)):
             number = 2 * turn + lane
-            assert (vector == (FEATURES[number][frame] if number < len(SAMPLES) else 0)).all()
+            assert (vector == (features()[number][frame] if number < COUNT else 0)).all()
 
 
 def test_where_two_rounds_do_not_fit_the_memory_it_is_refused_in_one_line():
     each = 4 * GESTURE.features * FRAMES
     with pytest.raises(HostError) as caught:
-        workload(3, SAMPLES, capacity=2 * (0x400 + 5 * each))
+        workload(3, first_samples(), capacity=2 * (0x400 + 5 * each))
     assert str(caught.value) == f"DRAM: features of 6 samples need {6 * each:,} B, has room for 5 in {2 * (0x400 + 5 * each):,} B"
     assert caught.value.code == 3
 
 
 @pytest.mark.parametrize("error", [DvsError("folder: gone"), OSError("disk on\nfire")])
 def test_a_set_that_breaks_off_runs_as_far_as_it_was_read(error):
-    def samples():
-        yield from SAMPLES[:4]
+    def broken():
+        yield from first_samples()[:4]
         raise error
 
-    work, _ = workload(3, samples())
+    work, _ = workload(3, broken())
     while work.next() is not None:
         pass
     assert work.positions == 2 * FRAMES

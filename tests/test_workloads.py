@@ -104,6 +104,7 @@ def test_a_workload_has_a_command_of_its_own_and_names_no_metric_twice(example):
     assert not set(workload.commands) & set(others)
     assert workload_of(example.options()) == workload
     assert all(name == metric.name and metric.value is None for name, metric in workload.metrics.items())
+    assert len({metric.label for metric in workload.metrics.values()}) == len(workload.metrics)
 
 
 def test_the_help_shows_every_option_with_its_default(example):
@@ -223,14 +224,20 @@ def test_a_run_can_be_priced_again(example, row):
 @pytest.fixture(scope="module")
 def typed(example):
     """The example as a user types it, from the folder of its files and without a number of PEs; and its report."""
+    return type_run(example, "--no-pictures")
+
+
+def type_run(example, *flags):
+    """Run the example by the command line; return its folder, what was printed, and the report."""
     out = example.new_folder()
-    done = launch(example.command, *example.flags(pes=None, transport="mem"), "--out", out, cwd=example.folder)
+    done = launch(example.command, *example.flags(pes=None, transport="mem"), "--out", out, *flags, cwd=example.folder)
     assert (done.returncode, done.stderr) == (0, "")
     return out, done, read_report(out)
 
 
-def test_the_page_and_the_trace_are_there(example, typed):
-    out, done, report = typed
+@pytest.mark.slow_but("lm", "snn")
+def test_the_page_and_the_trace_are_there(example):
+    out, done, report = type_run(example)
     assert "Traceback" not in done.stdout
     page = (out / "report.html").read_text()
     assert "Traceback" not in page
@@ -277,7 +284,7 @@ def test_ctrl_c_half_way_leaves_a_partial_report_and_no_process(example, interru
     assert report["conservation"]["wrong"] == []
     assert {metric["name"] for metric in report["metrics"]} <= set(example.workload.metrics)
     example.workload.part("page", "sections", lambda _: [])(report)
-    assert launch("price", interrupted.folder, cwd=example.folder).code == 0
+    assert launch("price", interrupted.folder, cwd=example.folder).returncode == 0
 
 
 @pytest.mark.slow

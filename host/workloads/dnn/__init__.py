@@ -20,8 +20,8 @@ METRICS = {
     "accuracy": Metric(name="accuracy", label="accuracy", unit="%", digits=1, better="high"),
     "perplexity": Metric(name="perplexity", label="perplexity", unit="", digits=2, better="low"),
     "float_accuracy": Metric(name="float_accuracy", label="in float32", unit="%", digits=1, better=""),
-    "sample_time": Metric(name="sample_time", label="modelled, a sample", unit="ms", digits=4, better="low"),
-    "sample_energy": Metric(name="sample_energy", label="modelled, a sample", unit="mJ", digits=5, better="low"),
+    "sample_time": Metric(name="sample_time", label="chip time a sample", unit="ms", digits=4, better="low"),
+    "sample_energy": Metric(name="sample_energy", label="chip energy a sample", unit="mJ", digits=5, better="low"),
     "tops_per_w": Metric(name="tops_per_w", label="operations a joule", unit="TOPS/W", digits=3, better="high"),
     "dram_bytes": Metric(name="dram_bytes", label="DRAM, a sample", unit="kB", digits=1, better="low"),
 }

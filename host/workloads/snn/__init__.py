@@ -17,7 +17,7 @@ METRICS = {
     "float_accuracy": Metric(name="float_accuracy", label="before quantising", unit="%", digits=1, better=""),
     "spikes": Metric(name="spikes", label="spikes a step", unit="", digits=1, better="low"),
     "synaptic_events": Metric(name="synaptic_events", label="synaptic events a step", unit="", digits=0, better="low"),
-    "sample_energy": Metric(name="sample_energy", label="modelled energy a sample", unit="mJ", digits=2, better="low"),
+    "sample_energy": Metric(name="sample_energy", label="chip energy a sample", unit="mJ", digits=2, better="low"),
     "timer_energy": Metric(name="timer_energy", label="a timer step, its rest asleep", unit="mJ", digits=4, better="low"),
     "overruns": Metric(name="overruns", label="steps longer than the timer's", unit="", digits=0, better="low"),
 }
