@@ -79,6 +79,7 @@ def test_a_table_tells_between_its_prices_that_it_goes_on():
     assert len(calls) - before >= len(rows) > 5
 
 
+@pytest.mark.slow_but("lm")
 @pytest.mark.parametrize("name", workloads())
 def test_each_row_s_figures_are_those_of_price_to_the_digit(name, runs, price):
     answers = answers_in(runs[name])
@@ -91,6 +92,7 @@ def test_each_row_s_figures_are_those_of_price_to_the_digit(name, runs, price):
         assert row["time_change"] == priced["time_s"] / recorded - 1
 
 
+@pytest.mark.slow_but("lm", "snn")
 @pytest.mark.parametrize("name", workloads())
 def test_price_says_what_the_run_said(name, runs, price, capsys):
     answers = answers_in(runs[name])

@@ -50,6 +50,7 @@ def same_price(one, other, sets=()):
     assert a.stages_s == {layer: pytest.approx(stages, rel=1e-9) for layer, stages in b.stages_s.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     chips=st.integers(2, 9),
@@ -158,6 +159,7 @@ def run():
     return record(placement, vectors(features.reshape(-1, 240)), ArrayReadout(placement.network, LanePlan([40], 1)))
 
 
+@pytest.mark.slow_but("multicast-csr-0.03", "dma-packed-0.1")
 @pytest.mark.parametrize(("form", "within"), [("csr", 0.03), ("dense", 0.02), ("packed", 0.10)])
 @pytest.mark.parametrize("messages", ["dma", "multicast"])
 def test_the_expected_ledger_is_near_that_of_a_network_that_runs(run, form, within, messages):

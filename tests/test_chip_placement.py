@@ -131,6 +131,7 @@ def test_in_order_fills_chips_one_after_another_about_evenly(case):
         assert max(used.values()) <= even
 
 
+@pytest.mark.slow
 @searching
 @given(cases())
 def test_clustered_seats_every_share_where_there_is_room_and_is_never_worse(case):
@@ -390,6 +391,7 @@ def test_the_table_has_a_row_a_mapping_and_says_why_one_is_missing():
 TINY = str(Path(shipped.__file__).with_name("tiny.safetensors"))
 
 
+@pytest.mark.slow
 def test_fit_shows_chips_and_links(capsys):
     assert main(["fit", TINY, "--chips", "2", "--pes", "6"]) == 0
     text = capsys.readouterr().out

@@ -89,6 +89,7 @@ def test_a_run_writes_its_folder_and_prints_what_it_did(tiny, tmp_path):
     assert "\x1b" not in done.stdout  # no terminal, no control codes
 
 
+@pytest.mark.slow
 def test_a_run_gets_its_pictures_unless_told_otherwise(tiny, tmp_path):
     done = tiny("--tokens", 6, "--pes", 4, "--transport", "mem", "--trace-positions", 3, pictures=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -148,6 +149,7 @@ def test_fit_shows_the_mapping_and_starts_nothing(launch, folder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_fit_shows_a_gesture_classifiers_bytes_and_the_largest_batch(launch, tmp_path):
     save(tmp_path / "gesture.safetensors", seeded_gesture(features=64, layers=(60, 60)))
     done = launch("fit", "gesture.safetensors", "--format", "dense", "--pes", 40, "--batch", 6)

@@ -153,6 +153,7 @@ def test_a_worker_without_room_and_one_of_another_version_are_named_before_anyth
     assert gone(cluster.families)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_named(run):
     began = time.monotonic()
     outcome = run(cluster="tcp://127.0.0.1:9")

@@ -48,6 +48,7 @@ def test_the_kernels_here_are_those_that_verify_holds_a_run_against():
         assert any(step.y.any() for step in steps)
 
 
+@pytest.mark.slow_but("usual-0.2319-carried", "all-0.0-zeroed")
 @pytest.mark.parametrize("state", ["carried", "zeroed"])
 @pytest.mark.parametrize("zoneout", [0.0, 0.2319])
 @pytest.mark.parametrize("activity", ["usual", "all", "none"])
@@ -87,6 +88,7 @@ class Sigmoid(Egru):
         return super().forward(x, state, dropconnect, low)
 
 
+@pytest.mark.slow_but("0.2.0")
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
 def test_thresholds_of_either_version_of_the_authors_library(tmp_path, version):
     """0.2.0: `thr` as it is, clamped to [0, 1] at every pass, slightly negative in real files; 0.1.0: sigmoid(thr_reparam)."""
@@ -115,6 +117,7 @@ def test_thresholds_of_either_version_of_the_authors_library(tmp_path, version):
     assert all(0.01 < layer.events / layer.updates < 0.95 for layer in found.layers)
 
 
+@pytest.mark.slow_but("relu")
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 def test_a_projection_before_the_decoder(activation):
     rng = np.random.default_rng(2)
@@ -131,6 +134,7 @@ def test_a_projection_before_the_decoder(activation):
 # ---- a difference is found
 
 
+@pytest.mark.slow_but("recurrent")
 @pytest.mark.parametrize("name", ["kernel", "recurrent", "bias", "recurrent_bias", "threshold"])
 def test_a_difference_in_any_parameter_is_found(name):
     model = model_of()
@@ -197,6 +201,7 @@ def checkpoint(tmp_path):
     return tmp_path / "model.safetensors"
 
 
+@pytest.mark.slow
 def test_the_command_prints_both_modes(checkpoint, capsys):
     assert main(["conform", str(checkpoint)]) == 0
     printed = capsys.readouterr().out

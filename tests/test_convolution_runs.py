@@ -81,6 +81,7 @@ def answer(name, form="conv", pes=9, mapping="uniform", lanes=2, chips=1, **how)
     return run.events.report(), readout.answers, [run.counts.macs(n) for n in whole.layers], run
 
 
+@pytest.mark.slow_but("int8")
 @EACH
 def test_every_format_mapping_and_number_of_pes_gives_the_references_bits_and_one_hash(name):
     first = answer(name)
@@ -94,6 +95,7 @@ def test_every_format_mapping_and_number_of_pes_gives_the_references_bits_and_on
     assert answer(name, losses=[40])[:2] == first[:2]
 
 
+@pytest.mark.slow_but("int8")
 @EACH
 def test_a_recording_is_that_of_a_run_also_of_kernels_with_zeros(name):
     whole = NETWORKS[name]
@@ -255,6 +257,7 @@ def test_quantising_by_rows_refuses_a_kernel_by_name():
         quantise_network(NETWORKS["float32"], Grid())
 
 
+@pytest.mark.slow
 def test_fit_and_info_say_what_is_kept_as_a_kernel(tmp_path, capfd):
     path, whole = tmp_path / "net.safetensors", NETWORKS["float32"]
     save(path, Model(whole))

@@ -166,6 +166,7 @@ def test_a_sample_does_not_depend_on_which_others_are_asked_for():
     assert all(equal_events(few[name].events, more[name].events) for name in few)
 
 
+@pytest.mark.slow
 def test_nobody_of_the_test_split_is_seen_in_training():
     people = {}
     for split in ("train", "test"):

@@ -344,6 +344,7 @@ def test_the_tracker_of_shared_memory_cleans_up_after_a_killed_process_without_a
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGKILL, "False\n", "")
 
 
+@pytest.mark.slow
 def test_no_other_fork_server_takes_the_place_of_one_on_its_way_out():
     """Killed, it holds its children's ends back until the kernel is through with it; another would hide that, seconds later."""
     link = fork_server_link.ForkServerLink(3.0, str)

@@ -45,6 +45,7 @@ def test_a_notebook_is_small_and_has_its_outputs(path):
     assert text.count('"execution_count": null') == 0
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_as_it_stands(tmp_path, monkeypatch):
     """Its blocks of Python are one program, which asserts what the page says."""
     pytest.importorskip("torch")

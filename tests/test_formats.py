@@ -624,6 +624,7 @@ def compiled_late():
     return dict(map(json.loads, done.stdout.splitlines()))
 
 
+@pytest.mark.slow
 def test_after_all_formats_are_loaded_nothing_is_compiled_in_use(compiled_late):
     """What the fork server relies on: a process forked from it never compiles for what most runs use."""
     assert compiled_late["all"] == []

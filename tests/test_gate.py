@@ -56,6 +56,7 @@ def network(sizes=(7, 9, 6), inputs=5, seed=1, **params):
 # ---- the answer
 
 
+@pytest.mark.slow_but("1-csr", "3-packed")
 @pytest.mark.parametrize("form", ["csr", "packed", "dense"])
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_one_answer_whatever_the_split(form, lanes):

@@ -58,6 +58,7 @@ def test_step_by_step_is_a_run_at_once(plan):
             np.testing.assert_allclose(getattr(chip, name), getattr(whole, name), rtol=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.data())
 def test_any_sequences_in_lanes_have_the_hash_of_a_run(plan, data):

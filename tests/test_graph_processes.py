@@ -41,6 +41,7 @@ def run_features(files, name, folder=None, **options):
     return Launcher(options, lambda _: None, lambda _: None, folder=folder).run()
 
 
+@pytest.mark.slow_but("numbers")
 @pytest.mark.parametrize("name", ["egru", "numbers"])
 def test_a_graph_runs_on_processes_as_in_one(files, name):
     alone = run_features(files, name, transport="mem", pes=1, chips=1, batch=2, verify=True)
@@ -54,6 +55,7 @@ def test_a_graph_runs_on_processes_as_in_one(files, name):
     assert alone.report["counters"]["macs"] == processes.report["counters"]["macs"]
 
 
+@pytest.mark.slow_but("numbers")
 @pytest.mark.parametrize("name", ["egru", "numbers"])
 def test_several_inputs_and_outputs_are_arrays_by_name(files, tmp_path, name):
     """Sequences of unequal lengths, two lanes, payloads of every kind; answers are the reference's, states those of probes."""

@@ -42,6 +42,7 @@ def bind(cache):
     return tuple(map(int, done.stdout.split()))
 
 
+@pytest.mark.slow
 def test_the_next_process_loads_what_one_has_noted_and_compiles_nothing(tmp_path):
     _, declared, compiled = bind(tmp_path)
     assert (declared, compiled > 0) == (0, True)

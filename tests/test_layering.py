@@ -106,6 +106,7 @@ def test_a_package_imports_only_what_lies_below_it(part):
             assert names & ours - {part} <= MAY_IMPORT[part], name
 
 
+@pytest.mark.slow
 def test_benchmarks_take_nothing_of_tests_but_their_tools():
     for path in (ROOT / "bench").rglob("*.py"):
         assert not [name for name in modules(path) if name.split(".")[0] == "tests" and not name.startswith("tests.tools.")], path

@@ -118,6 +118,7 @@ def test_positions_that_are_priced_some_at_a_time_are_when_they_are(ledger, sets
     np.testing.assert_allclose(np.concatenate(began), whole.began_s, rtol=1e-12)
 
 
+@pytest.mark.slow_but("3-sets1")
 @pytest.mark.parametrize("sets", SETTINGS[:2])
 def test_a_timeline_in_parts_has_the_entries_of_the_whole(ledger, sets, tmp_path):
     table = apply_settings(TABLE, sets)[0]
@@ -190,6 +191,7 @@ def test_the_memory_of_a_recorder_does_not_grow_with_the_run(network, tmp_path):
     assert recorder.save().positions == 8 * recorder.block
 
 
+@pytest.mark.slow_but("price")
 @pytest.mark.parametrize("draw", ["price", "timeline"])
 def test_the_memory_of_a_price_and_of_a_timeline_does_not_grow_with_the_run(network, tmp_path, draw):
     """Four times as many positions, read as many at a time: the same peak, up to a tenth of what a part takes."""
@@ -213,6 +215,7 @@ def test_the_memory_of_a_price_and_of_a_timeline_does_not_grow_with_the_run(netw
 COUNTED = ("events", "input_events", "port_counts", "stepped")
 
 
+@pytest.mark.slow
 def test_the_paper_s_model_is_priced_in_parts_that_fit_a_hundred_megabytes():
     """What a part takes is 70 bytes a count at most, of which there are five a shard of two ports; and a short run is one part."""
     run = invented(place(seeded_egru(), CHIP, "uniform", "csr", 150, 1), 2)

@@ -30,6 +30,7 @@ def samples(rng, count, moving):
     return frames, labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subjects", [None, [f"user{n % 8}" for n in range(80)]])
 def test_places_are_told_apart_and_the_order_of_places_is_not(subjects):
     rng = np.random.default_rng(1)

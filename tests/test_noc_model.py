@@ -156,6 +156,7 @@ def plain_sends(flits_of, layer, pace):
     ]
 
 
+@pytest.mark.slow_but("3-all", "3-events")
 @pytest.mark.parametrize("flits_of", BURSTS)
 @pytest.mark.parametrize("layer", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3])
 def test_the_simulation_has_the_established_ones_figures(flits_of, layer):
@@ -255,6 +256,7 @@ def test_so_is_that_of_tiles_and_dram():
     assert errors_of(cases) == {}
 
 
+@pytest.mark.slow
 def test_so_is_that_of_two_chips_and_of_inputs_that_cross():
     assert errors_of([*chips_cases("paper's language model", LOADS[:1]), *input_cases(LOADS[4:5])]) == {}
 
@@ -288,11 +290,13 @@ def test_with_fifos_of_any_depth_time_lies_in_the_band(load):
     assert outside(event_cases(["paper's language model"], [load], [3])) == {}
 
 
+@pytest.mark.slow
 def test_so_does_that_of_layers_side_by_side():
     """Of all traffic it has the fullest FIFOs: 26,305 cycles with 8 flits by the balanced routes, 10,188 without a limit."""
     assert outside(pipeline_cases("paper's language model", LOADS[1:2])) == {}
 
 
+@pytest.mark.slow
 def test_so_does_that_of_tiles_and_dram_and_of_two_chips():
     tiles = [case for case in transfer_cases() if case.load == "light" or case.where == "read by 8 PEs"]
     assert outside([*tiles, *chips_cases("paper's language model", LOADS[:1]), *input_cases(LOADS[4:5])]) == {}

@@ -40,6 +40,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow_but("launch.py")
 @pytest.mark.parametrize("command", [(str(ROOT / "launch.py"),), ("-m", "gennaker")], ids=["launch.py", "-m gennaker"])
 def test_the_program_runs_beside_packages_of_the_same_names(folder, command):
     done = run_program(*command, "--version", cwd=folder, path=str(ROOT))

@@ -239,6 +239,7 @@ def test_a_run_that_failed_has_a_page_too(tmp_path, report):
     assert not (tmp_path / "trace.json.gz").exists()
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_page(run_folder):
     page = (run_folder / "report.html").read_bytes()
     make_pictures(run_folder, 5, WorkloadPage(sections=sections))
@@ -363,6 +364,7 @@ def pages_of(chips, pes, positions=6):
     return html(content), run, chip_section.maps(run, placement.table())
 
 
+@pytest.mark.slow_but("8-60")
 @pytest.mark.parametrize(("chips", "pes"), [(2, 8), (8, 60), (48, 150)])
 def test_a_run_on_several_chips_shows_all_of_them_on_one_scale(chips, pes):
     page, _, maps = pages_of(chips, pes)
@@ -376,6 +378,7 @@ def test_a_run_on_several_chips_shows_all_of_them_on_one_scale(chips, pes):
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.slow
 def test_links_between_chips_are_listed_by_how_long_they_are_busy_and_cables_are_called_so():
     page, run, _ = pages_of(48, 150)
     rows, priced = links_section.link_rows(run), run.priced
@@ -397,6 +400,7 @@ def test_links_between_chips_are_listed_by_how_long_they_are_busy_and_cables_are
     assert [figure.title for figure in links_section.figures(content_of(run))] == ["Links between chips"]
 
 
+@pytest.mark.slow
 def test_the_time_on_links_is_a_stage_of_the_profile():
     _, run, _ = pages_of(4, 20)
     (profile,) = time_section.figures(content_of(run))
@@ -412,6 +416,7 @@ def test_one_chip_has_no_links_and_its_own_map():
     assert "hollow: not used" in maps[0].caption
 
 
+@pytest.mark.slow
 def test_pages_of_many_chips_cost_little_more_than_that_of_one():
     """In calls of functions, of which a fast machine and a slow one need the same number."""
     pages_of(1, 20)

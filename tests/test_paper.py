@@ -203,6 +203,7 @@ def test_what_the_text_says_of_changed_settings(default):
         assert f"{1e3 * priced.time_s:.1f} ({deviation(1e3 * priced.time_s, LM['time_ms'])})" in row
 
 
+@pytest.mark.slow
 def test_a_sensitivity_table_says_what_moves_which_table(default, capsys):
     """The same of the command of its own, from the runs that are there."""
     document = (default / "paper.md").read_text(encoding="utf-8")
@@ -242,6 +243,7 @@ def test_the_same_figures_from_the_document(default, costs, memory):
     assert document.endswith("\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("alone", "tables", "columns"),
     [

@@ -342,6 +342,7 @@ def test_the_scan_finds_what_is_hidden(hidden, thing):
     assert any(item is thing for item in outside(pe))
 
 
+@pytest.mark.slow_but("csr")
 @each
 def test_steady_ticks_keep_nothing_and_need_no_more_for_a_larger_model(form):
     """Ten times the sources and units, so a hundred times the weights, the same events: the same bytes of Python's own."""

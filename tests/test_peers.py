@@ -60,6 +60,7 @@ def test_there_are_engines():
     assert {"gennaker", "pipes", "queues", "ray", "mpi"} <= set(engines.names())
 
 
+@pytest.mark.slow_but("gennaker")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", some(engines.names(), ("gennaker", "zeromq").__contains__))
 def test_an_engine_carries_every_event_to_every_process(name):
@@ -192,6 +193,7 @@ def test_an_engine_that_hangs_is_ended_with_all_it_started(hanging):
         trial.run(hanging, SIZE, 2)
 
 
+@pytest.mark.slow_but("9")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_when_the_bench_is_stopped(hanging, how, mark, tmp_path):

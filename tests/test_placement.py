@@ -115,6 +115,7 @@ def test_no_batch_is_offered_where_not_even_one_sequence_fits():
     assert "batch" not in refused(network, SMALL, "uniform", "dense", 4, 5)
 
 
+@pytest.mark.slow
 def test_the_papers_gesture_network_fits_64_to_128_pes_and_not_48():
     """Dense: 4 units a PE in the paper; at 48 PEs the 11 units of the fullest need 101,376 B of weights alone."""
     network = seeded_egru(512, (256, 256), 1.0)

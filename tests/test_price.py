@@ -439,6 +439,7 @@ def raised(name, factor):
     return float(round(more)) if TABLE.constants[name].unit in ("byte", "load", "branch", "call") else more
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_higher_constant_never_lowers_time_or_energy(tiny, shared, data):

@@ -218,6 +218,7 @@ def test_a_run_on_several_chips(recorded, launch, tmp_path):
     assert "link_bit_pj" not in after["assumed"]
 
 
+@pytest.mark.slow
 def test_pictures_of_a_run_on_several_chips(recorded, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(recorded, run)

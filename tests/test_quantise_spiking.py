@@ -245,6 +245,7 @@ def in_8_bits(state="float32", payload="spike"):
 SPLITS = [("uniform", "csr", 3, 1), ("balanced", "packed", 9, 1), ("uniform", "conv", 20, 2), ("uniform", "dense", 61, 1)]
 
 
+@pytest.mark.slow_but("spike-int32", "count-float32")
 @pytest.mark.parametrize("state", ["float32", "int32"])
 @pytest.mark.parametrize("payload", ["spike", "count"])
 def test_every_split_has_the_integer_reference_s_bits_and_one_hash(state, payload):

@@ -94,6 +94,7 @@ def test_a_part_that_dies_again_and_again_ends_the_run_as_without_restart(run):
     assert gone(children)
 
 
+@pytest.mark.slow
 def test_what_the_host_hashes_with_is_compiled_before_the_host_starts():
     """A host that compiles says nothing meanwhile, and would be taken for one that stands still."""
     (module,) = set(needed_members(LmOptions(restart=True))) - set(needed_members(LmOptions()))

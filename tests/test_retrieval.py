@@ -102,6 +102,7 @@ def test_one_answer_for_any_way_to_run_and_it_is_the_integer_cnns(tmp_path):
     assert floats["differing"] is None
 
 
+@pytest.mark.slow
 def test_snapshots_of_your_own(tmp_path):
     smallest(tmp_path)
     made = make_snapshots(Grid((4,), (8,)), 3, targets=1, snr_db=40.0, seed=4)

@@ -466,6 +466,7 @@ def pairs(chips):
     return [pytest.param(pair, id=name) for name, pair in (*links, *ends)]
 
 
+@pytest.mark.slow_but("0>2", "1>0", "2>1", "3>0", "PE(1,1,0)@0 in", "PE(1,1,0)@1 out", "PE(1,1,0)@3 in")
 @pytest.mark.parametrize("slow", pairs(4))
 def test_whoever_comes_last_changes_no_answer_and_overruns_no_window(slow):
     """Everything of one link, or to or from one PE, comes when nothing else is left to come: the slowest that it can be."""
@@ -509,6 +510,7 @@ def chip_in(machine, name):
     return machine.host_chip if name == HOST else chip_of(name)
 
 
+@pytest.mark.slow_but("2")
 @pytest.mark.parametrize("chips", [2, 8])
 def test_ledgers_of_several_chips_are_each_pes_own(chips):
     """They come to the host chip by chip; each count must be that of the PE that the mapping says."""

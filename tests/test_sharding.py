@@ -214,6 +214,7 @@ def test_an_unknown_strategy_is_answered_with_the_nearest_name(wrong, near):
 NETWORKS = {seed: seeded_egru(16, layers, 0.4, seed) for seed, layers in enumerate([(40, 30, 24), (30, 30), (60,)], 1)}
 
 
+@pytest.mark.slow_but("balanced-1-4", "uniform-2-4")
 @pytest.mark.parametrize(("name", "seed", "pes"), pairs(STRATEGIES, list(NETWORKS), [1, 4]))
 def test_too_few_pes_are_answered_with_the_smallest_number_that_fits(name, seed, pes):
     network = NETWORKS[seed]
@@ -426,6 +427,7 @@ def test_balanced_needs_a_quarter_fewer_pes_and_at_most_one_a_layer_more_than_th
         assert ceil(needed) <= counts[layer] <= ceil(needed) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(STRATEGIES, "balanced".__eq__))
 def test_the_papers_network_on_too_few_pes(paper, name):
     text = does_not_fit(place, paper, CHIP, name, "csr", 100)

@@ -57,6 +57,7 @@ def test_it_beats_what_sees_no_motion_on_people_it_never_saw(shipped_model):
     assert [int(np.argmax(scores)) for scores in record["torch_scores"]] == record["torch_predictions"]
 
 
+@pytest.mark.slow_but("gesture.safetensors")
 def test_the_emulators_arithmetic_gives_the_classes_and_scores_of_torch(shipped_model, seen):
     _, model = shipped_model
     gesture, reference = model.gesture, Reference(model.network)

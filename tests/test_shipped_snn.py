@@ -64,6 +64,7 @@ def classes_of(network, bins, samples):
     return classes
 
 
+@pytest.mark.slow
 def test_the_chip_and_the_reference_answer_as_training_did(model, record, tmp_path):
     bins = SpikeBins(**model.provenance["bins"])
     given = islice(open_synthetic("test", slice_us=bins.duration_us).samples(), SAMPLES)

@@ -66,6 +66,7 @@ def placed(pes=5, chips=2, **how):
     return place(of_numbers(), CHIP, "uniform", "csr", pes, 2, chips, **how)
 
 
+@pytest.mark.slow
 def test_what_is_run_again_is_bounded_by_the_interval_whatever_its_length():
     placement = placed()
     (_, (early,), _), (_, (later,), run) = (answer(placement, 2, 90, loss, snapshot=8) for loss in (120, 240))

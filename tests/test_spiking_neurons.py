@@ -69,6 +69,7 @@ class Shard:
 WAYS = list(itertools.product(FORMS, RESETS, (0.0, 1.0), (0.0, 1.0), (0.0, 1.0)))
 
 
+@pytest.mark.slow_but("float32-lif", "int32-cuba_lif")
 @pytest.mark.parametrize("kernel", ["lif", "cuba_lif"])
 @pytest.mark.parametrize("sums", ["float32", "int32"])
 def test_every_way_to_integrate_reset_and_fire_has_the_references_bits(kernel, sums):

@@ -186,6 +186,7 @@ def test_a_sweep_in_two_goes_is_the_same_to_the_byte(sweep, tmp_path, monkeypatc
     assert len(goes) == 5  # nothing was left to do
 
 
+@pytest.mark.slow
 def test_a_resumed_sweep_may_ask_for_other_columns_and_more_points(sweep, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_module, "run_headless", lambda *_: pytest.fail("ran again"))
     text = SWEEP.replace('["token_ms", "power_mw", "events", "sha256", "activity_percent"]', '["token_ms", "power_mw", "macs"]')
@@ -196,6 +197,7 @@ def test_a_resumed_sweep_may_ask_for_other_columns_and_more_points(sweep, tmp_pa
     assert len(rows_of(copied)) == 24
 
 
+@pytest.mark.slow
 def test_a_resumed_sweep_tries_again_what_failed_or_is_damaged(sweep, tmp_path, monkeypatch):
     copied, goes, real = tmp_path / "out", [], sweep_module.run_headless
     shutil.copytree(sweep, copied)

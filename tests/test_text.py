@@ -219,6 +219,7 @@ def documentation(documents, tmp_path_factory) -> Corpus:
     return corpus
 
 
+@pytest.mark.slow
 def test_every_python_carries_a_corpus(documentation):
     assert len(documentation.train) > 100_000
     assert min(len(documentation.valid), len(documentation.test)) > 1_000

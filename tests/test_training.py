@@ -180,6 +180,7 @@ def test_the_schedule_rises_from_nothing_to_the_target(target, begin, span):
     assert middle == pytest.approx(target * 7 / 8)  # cubic
 
 
+@pytest.mark.slow_but("about0")
 @pytest.mark.parametrize("about", [{}, {"prune_every": 1000}, {"prune_until": 1.0}, {"epochs": 1, "prune_every": 7}])
 def test_every_matrix_ends_at_the_target(tmp_path, about):
     """Also where the run is shorter than the time between two prunings."""
@@ -219,6 +220,7 @@ def test_the_rate_follows_a_drawn_length_and_thresholds_have_their_own(tmp_path)
     assert thresholds["weight_decay"] == 0
 
 
+@pytest.mark.slow
 def test_thresholds_are_frozen_unless_asked(tmp_path):
     for factor in (0.0, 1.0):
         trainer = LanguageTrainer(text_of(), replace(SMALL, threshold_lr=factor), tmp_path / str(factor))
@@ -285,6 +287,7 @@ def whole_run(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow_but("middle-about5")
 @pytest.mark.parametrize(
     ("where", "about"),
     pairs(
@@ -368,6 +371,7 @@ def test_a_state_of_another_run_is_refused_in_one_line(tmp_path):
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_state_shrinks_with_the_model(tmp_path):
     sizes = {}
     for sparsity in (0.0, 0.9):
@@ -407,6 +411,7 @@ LEARNING = LanguageSettings(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", some(["egru", "lstm", "gru"], "egru".__eq__))
 def test_a_model_learns_what_counting_words_cannot(tmp_path, model):
     """150 iterations on phrases that go on in one of three ways: below a third of the unigram model's perplexity."""
@@ -434,6 +439,7 @@ def test_the_activity_regulariser_steers_activity_both_ways(tmp_path):
     assert activity["high"] > 1.1 * activity["off"]
 
 
+@pytest.mark.slow
 def test_low_precision_trains_too(tmp_path):
     trainer = trained(tmp_path / "run", replace(LEARNING, precision="bfloat16", epochs=6))
     text = trainer.text

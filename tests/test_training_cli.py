@@ -134,6 +134,7 @@ def test_the_printed_equation_4_is_trained_and_runs_on_the_chip(train, wiki, tmp
     assert train("conform", "run/model.safetensors").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_flag_goes_before_the_recipe_and_the_demo_recipe_can_be_asked_for(train, wiki, tmp_path):
     train("lm", "--data", wiki, "--out", "one", *TINY, "--lr", 0.01, "--no-vary-length", "--state", "carried")
     used = json.loads((tmp_path / "one" / "settings.json").read_text())
@@ -168,6 +169,7 @@ def prose(tmp_path):
     return path
 
 
+@pytest.mark.slow_but("egru")
 @pytest.mark.parametrize("model", ["egru", "lstm", "gru"])
 def test_every_model_trains_on_a_text_file(train, prose, tmp_path, model):
     done = train("lm", "--data", prose, "--out", "run", *TINY, "--model", model, "--threads", 1, "--hidden", "")
@@ -186,6 +188,7 @@ def test_every_model_trains_on_a_text_file(train, prose, tmp_path, model):
     assert not (folder / "state.unfinished").exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_another_does_not(train, prose, tmp_path, monkeypatch):
     from models.training.language.trainer import LanguageTrainer
 
@@ -223,6 +226,7 @@ class Killed(BaseException):
     """A death that no handler sees: nothing is stored on the way out."""
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_within_its_epoch(train, prose, tmp_path, monkeypatch):
     from models.training.common import loop
     from models.training.language.trainer import LanguageTrainer

@@ -35,6 +35,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_training_writes_both_checkpoints_and_every_seed(trained):
     held, floating = (load(trained / name) for name in ("cartpole.safetensors", "cartpole-float.safetensors"))
     assert {w.numeric for w in held.network.weights} == {"int8"}

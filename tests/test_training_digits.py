@@ -81,6 +81,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, digits):
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_checkpoint_with_what_it_is_scored_on(tmp_path, digits, monkeypatch, capsys):
     small = {"train": part(digits["train"], 60), "valid": part(digits["valid"], 12), "test": part(digits["test"], 12)}
     monkeypatch.setattr("models.training.digits.images.read_digits", lambda: small)

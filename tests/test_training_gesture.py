@@ -367,6 +367,7 @@ def test_a_run_begins_with_the_last_parameters_of_another_one(tmp_path):
         run(tmp_path / "fourth", replace(SMALL, begin_with=str(tmp_path / "first"), hidden="7"))
 
 
+@pytest.mark.slow
 def test_training_learns_what_can_be_learnt(tmp_path):
     """Twelve epochs on blobs: far beyond chance, which is one in eleven, on a person it was not trained on."""
     about = replace(

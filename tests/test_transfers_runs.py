@@ -56,6 +56,7 @@ def read_so_far(position):
     return sum(sum(CONTENT[BLOCK * (k % BLOCKS) :][:BLOCK]) for k in range(max(position - 1, 0)))
 
 
+@pytest.mark.slow_but("1")
 @pytest.mark.parametrize("chips", [1, 2])
 def test_a_workload_that_moves_bytes_runs_on_processes_as_in_one(chips):
     alone = launched(transport="mem", chips=1)

@@ -46,6 +46,7 @@ def begun(example):
     return job, Run(job.placement, job.source, job.readout, repeatable=True, probes=job.probes, fills=job.fills)
 
 
+@pytest.mark.slow_but("lm", "snn")
 @pytest.mark.parametrize("example", workloads(), indirect=True)
 def test_routers_and_pes_are_lost_in_one_process(example):
     job, run = begun(example)

@@ -235,7 +235,7 @@ def type_run(example, *flags):
     return out, done, read_report(out)
 
 
-@pytest.mark.slow_but("lm", "snn")
+@pytest.mark.slow_but("snn")
 def test_the_page_and_the_trace_are_there(example):
     out, done, report = type_run(example)
     assert "Traceback" not in done.stdout
