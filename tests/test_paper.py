@@ -155,7 +155,7 @@ def test_table_3_is_of_the_trained_network_where_it_is_there(tmp_path, monkeypat
     if trained:
         model = paper_sized()
         save(path, replace(model, gesture=replace(model.gesture, record={"accuracy": 0.9375})))
-    monkeypatch.setattr(dvs, "shipped_path", {dvs.SHIPPED_PLAIN: path}.get)
+    monkeypatch.setattr(dvs, "model_path", lambda _, shipped_name: {dvs.SHIPPED_PLAIN: path}[shipped_name])
     monkeypatch.setattr(dvs, "compose_chapter", lambda costs, accuracy: (costs, accuracy))
     part = dvs.paper_part(None, "mem")
     costs = {"lm": 0, "gesture-1": 1, "gesture-6": 6}
@@ -359,3 +359,49 @@ def test_a_table_lines_up():
     lines = format_markdown(("a", "bb"), [("long", "1"), ("x", "22222")]).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[1] == "|------|------:|"
+
+
+# -- other networks --
+
+
+@pytest.mark.parametrize(
+    ("model", "of_language", "of_gestures"),
+    [
+        ("lm", {"lm": "lm", "lm-inside": "seeded"}, "plain"), ("lm-int8", {"lm": "lm-int8"}, "plain"),
+        ("lm-vectors", {"lm": "lm-vectors"}, "plain"), ("tiny-inside", {"lm": "tiny-inside"}, "plain"),
+        ("gesture-int8", {"lm": None, "lm-inside": "seeded"}, "gesture-int8"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_takes_the_place_of_the_network_in_its_own_table(monkeypatch, model, of_language, of_gestures):
+    monkeypatch.setattr(lm, "memory_of", lambda *_: None)  # the tiny one has fewer units than the table has PEs
+    monkeypatch.setattr("host.workloads.lm.paper_gate.unrun", lambda *_: {})
+    language, gestures = _paper_runs.paper_parts("paper", model, "mem")
+    assert {name: run.options.checkpoint for name, run in language.runs.items()} == of_language
+    assert {run.options.checkpoint for run in gestures.runs.values()} == {of_gestures}
+
+
+def test_a_chapter_of_another_network_says_so(memory, costs, gestures):
+    ours = lm.compose_chapter("a model", memory, Perplexity(), costs["lm"])
+    other = lm.compose_chapter("int8.safetensors", memory, Perplexity(), costs["lm"], is_papers=False)
+    assert "is the most\nexpensive stage" in ours.sections[2].text
+    assert "expensive stage" not in other.sections[2].text
+    assert other.misses.startswith("- **Language model (int8.safetensors): time ")
+    chapter = dvs.compose_chapter(gestures, 0.9, other="int8.safetensors")
+    assert "\nint8.safetensors.\n" in chapter.sections[0].text
+    assert chapter.misses.startswith("- **Gesture network (int8.safetensors): time ")
+
+
+@pytest.mark.parametrize(("model", "words"), [("snn", "has no table"), ("nowhere.safetensors", "cannot be read")])
+def test_what_is_no_network_of_the_paper_s_is_refused_in_one_line(tmp_path, capsys, model, words):
+    assert main(["paper", model, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["lm-int8", "gesture-int8"])
+def test_int8_networks_have_their_tables(tmp_path, model):
+    assert main(["paper", model, "--transport", "mem", "--out", str(tmp_path / "out")]) == 0
+    document = (tmp_path / "out" / "paper.md").read_text(encoding="utf-8")
+    assert f"({model}.safetensors): time " in document

@@ -1,7 +1,8 @@
 """What a workload adds to `launch.py paper`: the runs it needs, and the chapter that comes of them.
 
-`paper.py` in a workload's folder has `paper_part(checkpoint, transport)`, which returns a `PaperPart`. The paper's own
-numbers are in `host/show/published.toml`.
+`paper.py` in a workload's folder has `paper_part(checkpoint, transport)`, which returns a `PaperPart`: of a checkpoint that its
+`takes(checkpoint)` says is one for this table, else of the network that is shipped for it. The paper's own numbers are in
+`host/show/published.toml`.
 """
 
 from __future__ import annotations
@@ -65,6 +66,14 @@ class PaperPart(NamedTuple):
     runs: Mapping[str, PaperRun]
     chapter: Callable[[Mapping[str, Mapping[str, Any]], Mapping[str, PricedPositions]], PaperChapter]
     unrun: Mapping[str, UnrunPrice] = MappingProxyType({})
+
+
+def other_misses(network: str, time: str, energy: str) -> str:
+    """Return the list of misses for a network that is not the paper's: as little as can be said of any, in time and energy."""
+    return (
+        f"- **{network}: time {time}, energy {energy}.** The paper's network was another one: this is what the two differ by, in\n"
+        "  numbers and arithmetic, as much as what the price lacks."
+    )
 
 
 def deviation(ours: float, published: float) -> str:

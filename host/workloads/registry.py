@@ -17,7 +17,8 @@ A folder `host/workloads/NAME/` has
   that run it, by name; tests hold every workload to the same by it;
 - and where it has them: `summary.py` (`summary_lines(report, published)`), `page.py` (`sections(report)` and
   `figures(report)`), `panel.py`
-  (`PANEL`), `info.py` (`describe(model)`), `paper.py` (`paper_part(checkpoint, transport) -> PaperPart`).
+  (`PANEL`), `info.py` (`describe(model)`), `paper.py` (`takes(checkpoint) -> bool`,
+  `paper_part(checkpoint, transport) -> PaperPart`).
 """
 
 import importlib

@@ -8,9 +8,17 @@ from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.dvs.options import Options
 from host.workloads.dvs.prepare import PLAIN, SHIPPED_PLAIN
-from host.workloads.paper_chapter import COST_HEAD, PaperChapter, PaperPart, PaperRun, PaperSection, cost_rows, deviation
-from host.workloads.site import SEEDED, shipped_path
-from models.checkpoint import load
+from host.workloads.paper_chapter import (
+    COST_HEAD,
+    PaperChapter,
+    PaperPart,
+    PaperRun,
+    PaperSection,
+    cost_rows,
+    deviation,
+    other_misses,
+)
+from host.workloads.site import SEEDED, load_model, model_path
 
 TEMPLATE = Path(__file__).with_name("paper.md").read_text(encoding="utf-8").rstrip()
 SEEDED_NETWORK = "a seeded one of the right shapes, which hands on traces (they take time, too): an accuracy needs a trained one"
@@ -19,32 +27,42 @@ the trained one that hands on y (`launch.py dvs --checkpoint plain`); its accura
 synthetic event camera of this project and not comparable with one on DVS128 Gesture"""
 
 
-def paper_part(checkpoint: str | None, transport: str) -> PaperPart:  # noqa: ARG001 - the network is always the same
+def takes(checkpoint: str) -> bool:
+    """Tell whether a checkpoint is a gesture network; HostError and the like for no checkpoint."""
+    path = model_path(checkpoint, "")
+    return path is not None and load_model(path).gesture is not None
+
+
+def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
     """Return a run for each of the paper's batches, and what makes their chapter.
 
-    The network is the shipped one that hands on y, as the paper prints it. Where that is not there, the seeded one of the same
-    sizes takes its place. It hands on traces, so time and energy are 2 to 3 % higher, and it has no accuracy.
+    Without a checkpoint the network is the shipped one that hands on y, as the paper prints it. Where that is not there, the seeded
+    one of the same sizes takes its place. It hands on traces, so time and energy are 2 to 3 % higher, and it has no accuracy.
     """
-    paper, runs, path = published()["table3"], {}, shipped_path(SHIPPED_PLAIN)
-    gesture = load(path).gesture if path.is_file() else None
+    paper, runs = published()["table3"], {}
+    path = model_path(checkpoint, SHIPPED_PLAIN) or Path()
+    gesture = load_model(path).gesture if path.is_file() else None
     for batch, time_ms in zip(paper["batches"], paper["spinnaker2"]["time_ms"], strict=True):
-        network = SEEDED if gesture is None else PLAIN
+        network = checkpoint or (SEEDED if gesture is None else PLAIN)
         options = Options(checkpoint=network, batch=batch, samples=batch, pes=paper["pes"], transport=transport)
         options.check()
         runs[f"gesture-{batch}"] = PaperRun(options, "gesture, ms" if batch == 1 else f"gesture, batch {batch}", time_ms)
     accuracy = None if gesture is None else gesture.record.get("accuracy")
     accuracy = float(accuracy) if isinstance(accuracy, int | float) else None  # its trainer's, on the trainer's test set
-    return PaperPart(3, runs, lambda _, costs: compose_chapter([costs[name] for name in runs], accuracy))
+    name = None if checkpoint is None else path.name
+    return PaperPart(3, runs, lambda _, costs: compose_chapter([costs[name] for name in runs], accuracy, other=name))
 
 
-def compose_chapter(costs: Sequence[PricedPositions], accuracy: float | None) -> PaperChapter:
-    """Return the chapter of what the paper's batches cost; `accuracy` is None for a seeded network."""
+def compose_chapter(costs: Sequence[PricedPositions], accuracy: float | None, other: str | None = None) -> PaperChapter:
+    """Return the chapter of what the paper's batches cost; `accuracy` is None for a seeded network. `other`: the name of a network
+    that is not the one shipped for this table.
+    """
     paper, table = published()["table3"], table_3(costs, accuracy)
     chip, batch, (first, *_, last) = paper["spinnaker2"], paper["batches"][-1], costs
     text, misses, undecided = TEMPLATE.format(
         paper=published(),
         table=table,
-        network=SEEDED_NETWORK if accuracy is None else TRAINED_NETWORK,
+        network=other or (SEEDED_NETWORK if accuracy is None else TRAINED_NETWORK),
         batch=batch,
         time=deviation(1e3 * first.time_s, chip["time_ms"][0]),
         batch_time=deviation(1e3 * last.time_s / batch, chip["time_ms"][-1]),
@@ -52,6 +70,9 @@ def compose_chapter(costs: Sequence[PricedPositions], accuracy: float | None) ->
         saved=f"{100 * (1 - last.time_s / batch / first.time_s):.1f} %",
         published_saved=f"{100 * (1 - chip['time_ms'][-1] / chip['time_ms'][0]):.1f} %",
     ).split("\n---\n")
+    if other is not None:
+        energy = deviation(first.energy_j, chip["energy_j"][0])
+        misses = other_misses(f"Gesture network ({other})", deviation(1e3 * first.time_s, chip["time_ms"][0]), energy)
     section = PaperSection(3, "Table III: gesture prediction, time and energy a sequence", table, text)
     return PaperChapter([section], misses, undecided)
 

@@ -13,7 +13,16 @@ from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.lm import SHIPPED, paper_gate
 from host.workloads.lm.options import Options
-from host.workloads.paper_chapter import COST_HEAD, PaperChapter, PaperPart, PaperRun, PaperSection, cost_rows, deviation
+from host.workloads.paper_chapter import (
+    COST_HEAD,
+    PaperChapter,
+    PaperPart,
+    PaperRun,
+    PaperSection,
+    cost_rows,
+    deviation,
+    other_misses,
+)
 from host.workloads.site import SEEDED, load_run_chip, open_model
 from models import formats
 from models.checkpoint import Model
@@ -41,8 +50,16 @@ class Perplexity(NamedTuple):
     overflow: str = ""  # what it is here where no number holds it
 
 
+def takes(checkpoint: str) -> bool:
+    """Tell whether a checkpoint is a language model; HostError and the like for what is no checkpoint."""
+    model, _ = open_model(checkpoint, SHIPPED)
+    return model is None or model.embedding is not None
+
+
 def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
-    """Return the run of a checkpoint, and what makes its chapter; HostError and the like, one line, for what cannot run."""
+    """Return the run of a checkpoint, and what makes its chapter; HostError and the like, one line, for what cannot run. Another
+    network than the paper's EGRU in float32 has no other form of its gates.
+    """
     paper, tokens = published()["table2"], published()["assumed"]["tokens"]
     options = Options(checkpoint=checkpoint, tokens=tokens, pes=paper["pes"], transport=transport)
     options.check()
@@ -52,17 +69,22 @@ def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
     inside = replace(options, checkpoint=SEEDED, gate="inside")
     published_ms = paper["spinnaker2"]["time_ms"]
 
+    is_egru = {network.populations[n].kernel for n in network.layers} == {"egru"}
+
     def chapter(reports: Mapping[str, Mapping[str, Any]], costs: Mapping[str, PricedPositions]) -> PaperChapter:
-        chapter = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"])
+        chapter = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"], is_papers=is_egru)
+        if not is_egru:
+            return chapter
         section = paper_gate.gate_section(paper_gate.forms_of(costs), costs[paper_gate.RUN], costs[paper_gate.SEEDED_AFTER])
         return chapter._replace(sections=(*chapter.sections, section))
 
-    unrun = paper_gate.unrun(network, options) | paper_gate.seeded_after(options)
-    runs = {
-        "lm": PaperRun(options, "language, ms", published_ms),
-        paper_gate.RUN: PaperRun(inside, "gate inside, ms", published_ms),
-    }
-    return PaperPart(place=1, runs=runs, chapter=chapter, unrun=unrun)
+    runs = {"lm": PaperRun(options, "language, ms", published_ms)}
+    if not is_egru:
+        return PaperPart(place=1, runs=runs, chapter=chapter)
+    runs[paper_gate.RUN] = PaperRun(inside, "gate inside, ms", published_ms)
+    return PaperPart(
+        place=1, runs=runs, chapter=chapter, unrun=paper_gate.unrun(network, options) | paper_gate.seeded_after(options)
+    )
 
 
 def memory_of(network: Network, options: Options) -> Memory:
@@ -100,17 +122,24 @@ def perplexity_of(model: Model | None, report: Mapping[str, Any]) -> Perplexity:
     return Perplexity(result["perplexity"], trainer, "" if result["perplexity"] is not None else result["note"])
 
 
-def compose_chapter(model: str, memory: Memory, perplexity: Perplexity, cost: PricedPositions) -> PaperChapter:
-    """Return the chapter of what a run gave; `model` says which network ran."""
+def compose_chapter(
+    model: str, memory: Memory, perplexity: Perplexity, cost: PricedPositions, *, is_papers: bool = True
+) -> PaperChapter:  # fmt: skip
+    """Return the chapter of what a run gave; `model` says which network ran, and `is_papers` whether it is one as the paper's."""
     paper = published()
     chip, pes, tokens = paper["table2"]["spinnaker2"], paper["table2"]["pes"], paper["assumed"]["tokens"]
     products = sum(stages["egru_input"] + stages["egru_internal"] for stages in cost.stages_s.values())
     tables = {"table_1": table_1(memory), "table_2": table_2(perplexity, cost), "stages": stages_table(cost)}
-    text_1, text_2, figure_2, misses, undecided = TEMPLATE.format(
+    time, energy = deviation(1e3 * cost.time_s, chip["time_ms"]), deviation(cost.energy_j, chip["energy_j"])
+    text_1, text_2, figure_2, reading, misses, undecided = TEMPLATE.format(
         model=model, paper=paper, **tables, perplexity=_perplexity_text(perplexity),
-        products=f"{100 * products / cost.time_s:.0f} %", time=deviation(1e3 * cost.time_s, chip["time_ms"]),
-        power=deviation(cost.power_w, chip["power_w"]), energy=deviation(cost.energy_j, chip["energy_j"]),
+        products=f"{100 * products / cost.time_s:.0f} %", time=time, power=deviation(cost.power_w, chip["power_w"]),
+        energy=energy,
     ).split("\n---\n")  # fmt: skip
+    if is_papers:
+        figure_2 = f"{figure_2}\n{reading}"
+    else:
+        misses = other_misses(f"Language model ({model})", time, energy)
     sections = (
         PaperSection(1, "Table I: memory of the busiest PE", tables["table_1"], text_1),
         PaperSection(2, f"Table II: language model ({model})", tables["table_2"], text_2),
