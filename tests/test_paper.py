@@ -156,7 +156,7 @@ def test_table_3_is_of_the_trained_network_where_it_is_there(tmp_path, monkeypat
         model = paper_sized()
         save(path, replace(model, gesture=replace(model.gesture, record={"accuracy": 0.9375})))
     monkeypatch.setattr(dvs, "model_path", lambda _, shipped_name: {dvs.SHIPPED_PLAIN: path}[shipped_name])
-    monkeypatch.setattr(dvs, "compose_chapter", lambda costs, accuracy: (costs, accuracy))
+    monkeypatch.setattr(dvs, "compose_chapter", lambda costs, accuracy, other: (costs, accuracy))
     part = dvs.paper_part(None, "mem")
     costs = {"lm": 0, "gesture-1": 1, "gesture-6": 6}
     assert part.chapter({}, costs) == ([1, 6], 0.9375 if trained else None)
