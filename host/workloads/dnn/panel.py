@@ -14,6 +14,8 @@ _NARROW = (14, 12, 7, 4)
 _SLIM = (14, 0, 7, 0)
 """The same where kind and bar have no room: below `_LEAST_NARROW` columns."""
 _LEAST_WIDE, _LEAST_NARROW = 100, 60
+_REST, _SLIM_REST = len("▸ 0 tiles on  1234bound by scheduling"), len("▸ 0 on 1234scheduling")
+_DRAM = "DRAM  "
 
 
 def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[Line]:
@@ -25,6 +27,13 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     name, kind, count, length = _WIDE if columns >= _LEAST_WIDE else _NARROW if columns >= _LEAST_NARROW else _SLIM
     if not layers or rows < least or columns < name + kind + 10:
         return []
+    kinds, tiles, used = (list(layout_shown.get(key) or ()) for key in ("kinds", "tiles", "used"))
+    # What is left goes to the columns that would be cut.
+    spare = max(columns - (name + kind + count + length + (_REST if kind else _SLIM_REST)), 0)
+    if kind:
+        more = min(max(max(map(len, map(clean, kinds)), default=0) + 1 - kind, 0), spare)
+        kind, spare = kind + more, spare - more
+    name += min(max(max(map(len, map(clean, layers))) + 1 - name, 0), spare)
     step, layer, part = (number(shown, key) for key in ("step", "layer", "pass"))
     passes = number(layout_shown, "passes") or 1
     total = len(layers) * passes
@@ -33,7 +42,6 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         Span(bar((step or 0) / total, 20 if kind else 10), "accent"),
         Span(f"  layer {figure((layer or 0) + 1)} of {len(layers)}", "dim"),
     ]]  # fmt: skip
-    kinds, tiles, used = (list(layout_shown.get(key) or ()) for key in ("kinds", "tiles", "used"))
     workers = len(layout_shown.get("workers") or ()) or 1
     bounds, times = list(layout_shown.get("bounds") or ()), list(layout_shown.get("times_s") or ())
     room = max(min(len(layers), rows - 3), 1)
@@ -42,7 +50,7 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         runs = place == layer
         have = used[place] if place < len(used) else 0
         panel.append([
-            Span("▸" if runs else " ", "hit"), Span(cut(clean(layers[place]), name - 1), "bold" if runs else "plain"),
+            Span("▸" if runs else " ", "hit"), Span(_cut_name(clean(layers[place]), name - 1), "bold" if runs else "plain"),
             Span(" " + cut(clean(kinds[place] if place < len(kinds) else ""), kind - 1) if kind else "", "dim"),
             Span(f" {_tiles(tiles, place, shown if runs else {}):>{count}}{' tiles' if kind else ''} on "),
             Span(cut(bar(have / workers, length), length) + " " if length else "", "accent"), Span(f"{have:<4}"),
@@ -51,14 +59,21 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     before = (int(layer or 0) - 1) % len(layers)
     seconds, moved = (times[before] if before < len(times) else 0.0), number(shown, "layer_bytes")
     if moved and seconds and len(panel) < rows:
+        text = f"{moved / 1e3:,.1f} kB{' read' if kind else ''}, {moved / seconds / 1e9:.2f} GB/s in "
+        where, planned, room = clean(layers[before]), "  by its planned time", columns - len(_DRAM) - len(text)
         panel.append([
-            Span("DRAM  ", "dim"), Span(f"{moved / 1e3:,.1f} kB{' read' if kind else ''}, {moved / seconds / 1e9:.2f} GB/s in "),
-            Span(clean(layers[before])), Span("  by its planned time" if kind else "", "dim"),
+            Span(_DRAM, "dim"), Span(text), Span(_cut_name(where, max(room, 4)).rstrip()),
+            Span(planned if kind and len(where) + len(planned) <= room else "", "dim"),
         ])  # fmt: skip
     classes = shown.get("classes")
     if isinstance(classes, list) and classes and len(panel) < rows:
         panel.append([Span("classes  ", "dim"), Span(" ".join(clean(str(one)) for one in classes))])
     return panel
+
+
+def _cut_name(name: str, columns: int) -> str:
+    """Return a layer's name in so many columns; of a long one the end, which tells it from others."""
+    return cut(name if len(name) <= columns else f"…{name[1 - columns :]}", columns)
 
 
 def _tiles(tiles: list[int], place: int, shown: Fields) -> str:
