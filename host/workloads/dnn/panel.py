@@ -13,7 +13,7 @@ _NARROW = (14, 12, 7, 4)
 """Columns of a layer's name, kind, tiles and the bar of its workers; narrow below `_LEAST_WIDE` columns."""
 _SLIM = (14, 0, 7, 0)
 """The same where kind and bar have no room: below `_LEAST_NARROW` columns."""
-_LEAST_WIDE, _LEAST_NARROW = 100, 60
+_LEAST_WIDE, _LEAST_NARROW = 100, 74
 _REST, _SLIM_REST = len("▸ 0 tiles on  1234bound by scheduling"), len("▸ 0 on 1234scheduling")
 _DRAM = "DRAM  "
 
