@@ -66,12 +66,23 @@ class Slow:
     """Marks tests as slow, before `-m` looks at that."""
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Mark those of `slow_but` whose parameters' id is none of its."""
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Mark those of `slow_but` whose parameters' id is none of its; UsageError for an id that no parameters have."""
+        there: dict[str, set[str]] = {}
+        named: dict[str, tuple[str, ...]] = {}
         for item in items:
-            mark = item.get_closest_marker("slow_but")
-            if mark and getattr(item, "callspec").id not in mark.args:  # noqa: B009 - only functions have one
+            if (mark := item.get_closest_marker("slow_but")) is None:
+                continue
+            test, _, identity = item.nodeid.partition("[")
+            there.setdefault(test, set()).add(identity.removesuffix("]"))
+            named[test] = mark.args
+            if identity.removesuffix("]") not in mark.args:
                 item.add_marker("slow")
+        if any("::" in argument for argument in config.args):  # some of a test's parameters
+            return
+        for test, args in named.items():
+            if unknown := set(args) - there[test]:
+                raise pytest.UsageError(f"{test}: slow_but names {sorted(unknown)}; has {sorted(there[test])}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -149,7 +149,6 @@ def test_fit_shows_the_mapping_and_starts_nothing(launch, folder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_fit_shows_a_gesture_classifiers_bytes_and_the_largest_batch(launch, tmp_path):
     save(tmp_path / "gesture.safetensors", seeded_gesture(features=64, layers=(60, 60)))
     done = launch("fit", "gesture.safetensors", "--format", "dense", "--pes", 40, "--batch", 6)

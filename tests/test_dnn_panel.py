@@ -14,8 +14,8 @@ LAYOUT = {
 SHOWN = {"layer": 3, "pass": 1, "step": 6, "tiles_done": 20, "layer_bytes": 97_100, "classes": ["seven", "2"]}
 
 
-def drawn(columns, rows=12):
-    return ["".join(span.text for span in line) for line in PANEL.lines(LAYOUT, SHOWN, columns, rows)]
+def drawn(columns, rows=12, layout=LAYOUT, shown=SHOWN):
+    return ["".join(span.text for span in line) for line in PANEL.lines(layout, shown, columns, rows)]
 
 
 @pytest.mark.parametrize("columns", [43, 59, 73, 74, 84, 99, 100, 140, 200])
@@ -24,6 +24,14 @@ def test_layers_are_told_apart_in_any_room_and_no_line_is_wider(columns):
     assert all(sum(map(columns_of, line)) <= columns for line in lines)
     for end in ("key", "scores", "shares"):
         assert sum(f"/{end} " in line for line in lines[:-2]) == 1, end
+
+
+@pytest.mark.parametrize("columns", [48, 90, 140])
+def test_wide_characters_many_tiles_and_long_classes_have_no_more_room(columns):
+    layout = LAYOUT | {"layers": ["層" * 40 + name[-6:] for name in LAYERS], "tiles": [32, 39, 123_456, 39]}
+    lines = drawn(columns, layout=layout, shown=SHOWN | {"layer": 2, "classes": ["a long name of a class"] * 12})
+    assert all(sum(map(columns_of, line)) <= columns for line in lines)
+    assert [line for line in lines[:-2] if "scores " in line] == [line for line in lines if line.startswith("▸")]
 
 
 def test_wide_enough_everything_is_there():

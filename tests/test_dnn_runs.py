@@ -16,15 +16,20 @@ from host.errors import Exit, HostError
 from host.launch.launcher import Launcher
 from host.mapping.dnn_image import PROGRAM_AT, DnnImage
 from host.run.run import Run
+from host.workloads.dnn import METRICS
 from host.workloads.dnn.options import Options
+from host.workloads.dnn.scores import Scores, reported
 from host.workloads.dnn.stream import TensorStream
 from host.workloads.registry import prepare
 from models import shipped
+from models.dnn.evaluate import run_graph
 from models.dnn.file import load_dnn, save_dnn
 from models.dnn.program import BLOCK_WORDS, CONFIGURATION_WORDS
 from models.dnn.reference import dequantised, quantised_inputs, run_network
+from models.dnn.sample_set import check_labels
 from models.foreign.import_dnn import import_dnn
 from models.foreign.request import ImportRequest
+from models.network import ModelError
 from models.operators import operator
 from models.quantise.dnn import quantise_dnn
 from models.quantise.dnn_lower import DnnSettings
@@ -197,6 +202,30 @@ def test_labels_that_do_not_fit_are_refused_in_one_line(cnn, tmp_path, labels, w
     assert "\n" not in str(caught.value)
 
 
+def test_scores_of_labels_a_place_come_back_from_a_snapshot_and_what_no_number_holds_is_none(tmp_path):
+    model = import_dnn(GOLDEN / "lm.pt2", ImportRequest(importer="pt2", options={})).model
+    entry = model.prepared.graph.inputs[0]
+    samples = np.random.default_rng(1).integers(0, 11, (8, *entry.shape[1:]))
+    network, _ = quantise_dnn(model.prepared, {entry.name: samples}, DnnSettings(equalise=True))
+    save_dnn(tmp_path / "cnn.safetensors", replace(model, network=network))
+    np.save(tmp_path / "samples.npy", samples)
+    np.save(tmp_path / "labels.npy", np.random.default_rng(2).integers(-1, 11, samples.shape))
+    chosen = options(tmp_path, labels=str(tmp_path / "labels.npy"))
+    run, job = run_of(tmp_path, labels=chosen.labels)
+    run_with_losses(run)
+    again = prepare(chosen).readout
+    again.restore(job.readout.snapshot())
+    assert again.metrics(None) == job.readout.metrics(None)
+    assert {one.name for one in again.metrics(None)} == {"accuracy", "perplexity"}
+    beyond = [METRICS["perplexity"]._replace(value=np.inf, note="4 labels"), METRICS["accuracy"]._replace(value=50.0)]
+    assert [one.value for one in reported(beyond)] == [None, 50.0]
+    (output,) = network.outputs
+    unjudged = Scores(network, 8, np.full(samples.shape, -1))
+    assert [one.value for one in unjudged.metrics(np.arange(4))] == [None]
+    with pytest.raises(ModelError, match="beyond its 11 classes"):
+        check_labels(np.full(samples.shape, 50), 100, network.tensors[output].shape)
+
+
 @pytest.mark.parametrize("name", ["vit", "lm"])
 def test_transformers_run_as_the_reference_has_them(tmp_path, name):
     model = import_dnn(GOLDEN / f"{name}.pt2", ImportRequest(importer="pt2", options={})).model
@@ -229,7 +258,9 @@ def test_transformers_run_as_the_reference_has_them(tmp_path, name):
         shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
         chosen = np.take_along_axis(shares, np.maximum(labels, 0)[..., None], -1)[..., 0][judged]
         assert metrics["perplexity"] == pytest.approx(chosen.prod() ** (-1 / len(chosen)), rel=1e-6)
-        assert outcome.report["result"]["float"]["agree"] in (0, 1, 2)
+    exact = [run_graph(model.prepared.graph, {entry.name: one[None]})[model.prepared.graph.outputs[0]][0] for one in samples[:2]]
+    agree = sum(np.array_equal(one.argmax(axis=-1), other.argmax(axis=-1)) for one, other in zip(exact, answers, strict=True))
+    assert outcome.report["result"]["float"]["agree"] == agree
 
 
 def test_the_shipped_digits_run_from_end_to_end():

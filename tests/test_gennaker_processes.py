@@ -166,7 +166,6 @@ def test_an_error_in_the_loop_ends_the_session(plan):
 # --- scripts ---
 
 
-@pytest.mark.slow
 def test_a_script_without_a_main_guard(path):
     done = script(f"""
         print("once")
@@ -179,7 +178,6 @@ def test_a_script_without_a_main_guard(path):
     assert (out.split(), err, done.returncode) == (["once", "True"], "", 0)
 
 
-@pytest.mark.slow_but("session-9")
 @pytest.mark.parametrize(("what", "ending"), pairs(["run", "session"], [signal.SIGINT, signal.SIGKILL]))
 def test_whatever_ends_the_program_nothing_is_left(path, temporary, ending, what):
     work = {

@@ -19,9 +19,12 @@ from host.cli import main
 from host.commands import _paper_runs
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
-from host.cost.price import price_at
+from host.cost.price import price_at, price_positions
 from host.cost.priced import Priced
+from host.cost.terms import terms_of
 from host.cost.tornado import Bar, tornado
+from host.mapping.placement import place
+from host.run.silence import record_silence
 from host.run_folder import read_report
 from host.show.summary import published
 from host.show.text_table import format_markdown
@@ -37,6 +40,7 @@ from host.workloads.registry import workloads
 from host.workloads.site import open_model
 from models.checkpoint import save
 from models.seeded import seeded_egru
+from noc.chip import load_chip
 
 pytestmark = pytest.mark.timeout(300)
 LM, DVS = published()["table2"]["spinnaker2"], published()["table3"]["spinnaker2"]
@@ -380,14 +384,39 @@ def test_a_checkpoint_takes_the_place_of_the_network_in_its_own_table(monkeypatc
     assert {run.options.checkpoint for run in gestures.runs.values()} == {of_gestures}
 
 
+def test_the_shipped_network_of_table_3_by_its_name_is_no_other_one(monkeypatch):
+    monkeypatch.setattr(dvs, "compose_chapter", lambda costs, accuracy, other: other)
+    others = [
+        dvs.paper_part(name, "mem").chapter({}, dict.fromkeys(("gesture-1", "gesture-6"))) for name in ("gesture-plain", "gesture")
+    ]
+    assert others == [None, dvs.Other("gesture.safetensors", "512 features, layers of 256 and 256 units")]
+
+
+@pytest.mark.parametrize(("name", "is_papers"), [("lm", True), ("lm-int8", False), ("tiny", False)])
+def test_only_a_network_of_the_paper_s_sizes_is_read_as_the_paper_s(name, is_papers):
+    model, _ = open_model(name, SHIPPED)
+    assert lm.is_as_the_papers(model.network) is is_papers
+
+
+def test_a_network_in_int8_is_priced_into_a_chapter():
+    model, title = open_model("lm-int8", SHIPPED)
+    placement = place(model.network, load_chip(), mapping="uniform", form="csr", pes=150, quick=True)
+    ledger = record_silence(placement, 2)
+    cost = price_positions(ledger, *terms_of(ledger))
+    chapter = lm.compose_chapter(title, lm.memory_of(model.network, LmOptions(pes=150)), Perplexity(), cost, is_papers=False)
+    assert chapter.misses.startswith("- **Language model (lm-int8.safetensors): time ")
+    assert "egru_internal" in chapter.sections[2].table
+
+
 def test_a_chapter_of_another_network_says_so(memory, costs, gestures):
     ours = lm.compose_chapter("a model", memory, Perplexity(), costs["lm"])
     other = lm.compose_chapter("int8.safetensors", memory, Perplexity(), costs["lm"], is_papers=False)
     assert "is the most\nexpensive stage" in ours.sections[2].text
     assert "expensive stage" not in other.sections[2].text
     assert other.misses.startswith("- **Language model (int8.safetensors): time ")
-    chapter = dvs.compose_chapter(gestures, 0.9, other="int8.safetensors")
-    assert "\nint8.safetensors.\n" in chapter.sections[0].text
+    chapter = dvs.compose_chapter(gestures, 0.9, other=dvs.Other("int8.safetensors", "9 features, layers of 7 units"))
+    assert "(9 features, layers of 7 units, dense weights) is\nint8.safetensors; its accuracy" in chapter.sections[0].text
+    assert "not recorded" in dvs.compose_chapter(gestures, None, other=dvs.Other("x", "")).sections[0].table
     assert chapter.misses.startswith("- **Gesture network (int8.safetensors): time ")
 
 

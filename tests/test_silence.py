@@ -2,15 +2,15 @@
 
 import pytest
 
-from host.launch.silence import Silence
+from host.launch.silence import WORK_S, Silence
 
-STALL_S, WORK_S = 30.0, 120.0
+STALL_S = 30.0
 
 
 class Host:
-    """A host that does one thing for ever, seen every half second by a clock of its own."""
+    """A host that does one thing for ever, seen every half second by a clock of its own; `at_work` in turn at each look."""
 
-    def __init__(self, *, stopped: bool = False, at_work: bool = False, share: float = 0.0) -> None:
+    def __init__(self, *, stopped: bool = False, at_work: tuple[bool, ...] = (False,), share: float = 0.0) -> None:
         self.stopped, self.at_work, self.share, self.time_s = stopped, at_work, share, 1000.0
 
     def now(self) -> float:
@@ -20,7 +20,7 @@ class Host:
         return self.stopped
 
     def is_at_work(self, _: str) -> bool:
-        return self.at_work
+        return self.at_work[int(2 * self.time_s) % len(self.at_work)]
 
     def worked_s(self, _: str) -> float:
         return self.share * self.time_s
@@ -36,21 +36,34 @@ class Host:
         return float("inf")
 
 
+WORKS, WAITS = (True,), (False,)
+
+
 @pytest.mark.parametrize(
     ("host", "is_prepared", "after_s"),
     [
         (Host(), True, STALL_S), (Host(), False, WORK_S), (Host(stopped=True), True, STALL_S), (Host(stopped=True), False, STALL_S),
-        (Host(at_work=True, share=1.0), True, WORK_S), (Host(at_work=True, share=1.0), False, WORK_S),
-        (Host(at_work=True, share=0.25), True, 4 * WORK_S), (Host(at_work=True, share=0.1), False, 10 * WORK_S),
-        (Host(at_work=True, share=0.0), True, WORK_S),  # a disk that does not answer
+        (Host(at_work=WORKS, share=1.0), True, WORK_S), (Host(at_work=WORKS, share=1.0), False, WORK_S),
+        (Host(at_work=WORKS, share=0.25), True, 4 * WORK_S), (Host(at_work=WORKS, share=0.1), False, 10 * WORK_S),
+        (Host(at_work=WORKS), True, WORK_S),  # a disk that does not answer
+        (Host(at_work=WAITS, share=1.0), True, WORK_S),  # another thread, or a child, works
+        (Host(at_work=(True, *20 * WAITS), share=0.01), False, WORK_S / 0.95),  # it looks up now and then
     ],
 )  # fmt: skip
 def test_who_works_is_judged_by_its_work_and_who_waits_by_the_time(host, is_prepared, after_s):
-    assert after_s < host.silent_s(is_prepared=is_prepared, most_s=2e3) <= after_s + 2.5
+    assert after_s - 1 < host.silent_s(is_prepared=is_prepared, most_s=2e3) <= after_s + 2.5
+
+
+def test_a_longer_stall_is_a_longer_bound_for_work_too():
+    host = Host(at_work=WORKS, share=1.0)
+    silence, begin = Silence(host, host.now, 300.0), host.time_s
+    while not silence.too_long_s(begin, True):
+        host.time_s += 0.5
+    assert 300 <= host.time_s - begin <= 302.5
 
 
 def test_a_word_begins_anew():
-    host = Host(at_work=True, share=1.0)
+    host = Host(at_work=WORKS, share=1.0)
     silence, heard_at = Silence(host, host.now, STALL_S), host.time_s
     for step in range(2000):
         host.time_s += 0.5

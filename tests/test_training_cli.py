@@ -188,7 +188,6 @@ def test_every_model_trains_on_a_text_file(train, prose, tmp_path, model):
     assert not (folder / "state.unfinished").exists()
 
 
-@pytest.mark.slow
 def test_the_same_command_goes_on_and_another_does_not(train, prose, tmp_path, monkeypatch):
     from models.training.language.trainer import LanguageTrainer
 

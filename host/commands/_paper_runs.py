@@ -14,13 +14,15 @@ from host.workloads.registry import workloads
 
 
 def paper_parts(command: str, checkpoint: str | None, transport: str) -> list[PaperPart]:
-    """Return the parts of all workloads that have a table of the paper, in order, a checkpoint's beside those of the networks that
-    are shipped; HostError where none has, or none takes the checkpoint.
+    """Return the parts of all workloads that have a table of the paper, in order: that of the checkpoint where a workload takes it,
+    else that of the network that is shipped. HostError where no workload has a table, or none takes the checkpoint.
     """
     makers = {workload: make for workload in workloads().values() if (make := workload.part("paper", "paper_part"))}
     if not makers:
         raise HostError(f"{command}: none of the workloads ({', '.join(workloads())}) has a table of the paper")
-    takers = [workload for workload in makers if checkpoint is not None and workload.part("paper", "takes")(checkpoint)]
+    takers = [
+        workload for workload in makers if checkpoint is not None and workload.part("paper", "takes", lambda _: False)(checkpoint)
+    ]
     if checkpoint is not None and not takers:
         raise HostError(f"{command}: the paper has no table of such a network as {checkpoint}; needs a language or gesture model")
     parts = (make(checkpoint if workload in takers else None, transport) for workload, make in makers.items())

@@ -25,8 +25,8 @@ class SampleSet:
 
 
 def check_sample_set(samples: SampleSet, shapes: Mapping[str, tuple[int, ...]], output: tuple[int, ...]) -> None:
-    """Raise ModelError where samples do not fit the inputs of a network, whose `shapes` have the batch in front, or their labels
-    the classes or its first `output`.
+    """Raise ModelError where samples do not fit the inputs of a network, whose `shapes` by name have the batch in front, or their
+    labels the classes or its first output, of the shape `output`.
     """
     if set(samples.inputs) != set(shapes):
         raise ModelError(f"its samples are of {', '.join(samples.inputs)[:80]}; the network hears {', '.join(shapes)[:80]}")
@@ -40,9 +40,12 @@ def check_sample_set(samples: SampleSet, shapes: Mapping[str, tuple[int, ...]], 
 
 
 def check_labels(labels: I64, classes: int, output: tuple[int, ...]) -> None:
-    """Raise ModelError where labels are not of the classes, or neither one a sample nor one a place of the first output."""
+    """Raise ModelError where labels, int64, are neither (samples,) nor (samples, *places) for the first output's shape (1, *places,
+    n), or not of the `classes`, of which a place has no more than n.
+    """
     if labels.ndim == 0 or labels.shape[1:] not in ((), output[1:-1]):
         raise ModelError(f"its labels have shape {labels.shape}; needs (samples,) or one a place of the output {output}")
     least = 0 if labels.ndim == 1 else -1
+    classes = classes if labels.ndim == 1 else min(classes, output[-1])
     if not least <= labels.min() <= labels.max() < classes:
         raise ModelError(f"its samples have labels beyond its {classes} classes")

@@ -21,6 +21,8 @@ ABOUT = {
     "acrobot-float": "the same before its weights were rounded",
     "digits-cnn": "handwritten digits, a CNN in int8 with its test images (a DNN)",
     "digits-vit": "the same digits, a vision transformer in int8 with its test images (a DNN)",
+    "lm-transformer": "a transformer language model in int8 that reads 128 words at once, on the words of `lm` (a DNN)",
+    "lm-transformer-decode": "the same a word at a time, where keys and values of the 127 words before it are inputs (a DNN)",
     "snn": "gestures before an event camera by a spiking network of 25,504 int8 weights; beside it the same as NIR",
     "gesture-plain": "gestures in the paper's variant; layers hear events",
 }

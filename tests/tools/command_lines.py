@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+_COMPILING = re.compile(
+    r"^compiling    kernels \([^\n]*\), once for this version of the code; this takes ten seconds to a minute\n", re.MULTILINE
+)
+
 
 class Done(NamedTuple):
-    """What a command left: its exit code and what it wrote, but for the line that kernels are compiled."""
+    """What a command left: its exit code, and what it wrote, without the line that says that kernels are compiled."""
 
     returncode: int
     stdout: str
@@ -19,11 +24,11 @@ def run_command(main: Callable[[list[str]], int], arguments: tuple[object, ...],
     try:
         code = main([str(argument) for argument in arguments])
     except SystemExit as end:  # how argparse leaves
-        code = int(end.code or 0)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     out, err = written()
     return Done(code, out, without_compiling(err))
 
 
 def without_compiling(text: str) -> str:
     """Return what was written to stderr without the lines that whoever first needs a kernel writes."""
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("compiling "))
+    return _COMPILING.sub("", text)

@@ -64,6 +64,8 @@ def make_files(folder: Path) -> None:
         np.save(folder / "samples.npy", np.repeat(arrays["x"], 8, axis=0))
     shutil.copy(folder / "DIR" / "user01_led.aedat", folder / "FILE.aedat")
     shutil.copy(ROOT / "models" / "shipped" / "tiny.safetensors", folder / "model.safetensors")
+    shutil.copy(ROOT / "models" / "shipped" / "retrieval" / "1d.safetensors", folder / "slista.safetensors")
+    np.save(folder / "snapshots.npy", (rng.normal(size=(4, 32)) + 1j * rng.normal(size=(4, 32))).astype(np.complex64))
     (folder / "decoder.pth").write_bytes(torch_file(decoder_tensors()))
     for command in (("import", "reg.pth", "reg.safetensors"), ("import", "decoder.pth", "decoder.safetensors"),
                     ("import", "network.nir", "network.safetensors"), ("quantise", "net.nir", "net8.safetensors")):  # fmt: skip

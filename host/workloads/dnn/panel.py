@@ -6,7 +6,7 @@ Importing it is light: the launcher does.
 """
 
 from host.show.status import Fields, number
-from host.show.terminal_style import Line, Panel, Span, bar, clean, cut, figure
+from host.show.terminal_style import Line, Panel, Span, bar, clean, columns_of, cut, figure
 
 _WIDE = (20, 18, 11, 8)
 _NARROW = (14, 12, 7, 4)
@@ -14,8 +14,9 @@ _NARROW = (14, 12, 7, 4)
 _SLIM = (14, 0, 7, 0)
 """The same where kind and bar have no room: below `_LEAST_NARROW` columns."""
 _LEAST_WIDE, _LEAST_NARROW = 100, 74
-_REST, _SLIM_REST = len("▸ 0 tiles on  1234bound by scheduling"), len("▸ 0 on 1234scheduling")
-_DRAM = "DRAM  "
+_REST, _SLIM_REST = len("  tiles on 1234bound by scheduling") + 1, len("  on 1234scheduling")
+"""Columns of the rest of a layer's line, with and without its kind and bar."""
+_DRAM, _CLASSES = "DRAM  ", "classes  "
 
 
 def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[Line]:
@@ -28,12 +29,13 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     if not layers or rows < least or columns < name + kind + 10:
         return []
     kinds, tiles, used = (list(layout_shown.get(key) or ()) for key in ("kinds", "tiles", "used"))
+    count = max(count, *(2 * len(figure(one)) + 1 for one in tiles)) if tiles else count
     # What is left goes to the columns that would be cut.
     spare = max(columns - (name + kind + count + length + (_REST if kind else _SLIM_REST)), 0)
     if kind:
-        more = min(max(max(map(len, map(clean, kinds)), default=0) + 1 - kind, 0), spare)
+        more = min(max(max(map(_width, kinds), default=0) + 1 - kind, 0), spare)
         kind, spare = kind + more, spare - more
-    name += min(max(max(map(len, map(clean, layers))) + 1 - name, 0), spare)
+    name += min(max(max(map(_width, layers)) + 1 - name, 0), spare)
     step, layer, part = (number(shown, key) for key in ("step", "layer", "pass"))
     passes = number(layout_shown, "passes") or 1
     total = len(layers) * passes
@@ -60,20 +62,29 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     seconds, moved = (times[before] if before < len(times) else 0.0), number(shown, "layer_bytes")
     if moved and seconds and len(panel) < rows:
         text = f"{moved / 1e3:,.1f} kB{' read' if kind else ''}, {moved / seconds / 1e9:.2f} GB/s in "
-        where, planned, room = clean(layers[before]), "  by its planned time", columns - len(_DRAM) - len(text)
+        where, planned, most = clean(layers[before]), "  by its planned time", columns - len(_DRAM) - len(text)
         panel.append([
-            Span(_DRAM, "dim"), Span(text), Span(_cut_name(where, max(room, 4)).rstrip()),
-            Span(planned if kind and len(where) + len(planned) <= room else "", "dim"),
+            Span(_DRAM, "dim"), Span(text), Span(_cut_name(where, max(most, 4)).rstrip()),
+            Span(planned if kind and _width(where) + len(planned) <= most else "", "dim"),
         ])  # fmt: skip
     classes = shown.get("classes")
     if isinstance(classes, list) and classes and len(panel) < rows:
-        panel.append([Span("classes  ", "dim"), Span(" ".join(clean(str(one)) for one in classes))])
+        text = " ".join(clean(str(one)) for one in classes)
+        panel.append([Span(_CLASSES, "dim"), Span(cut(text, columns - len(_CLASSES)).rstrip())])
     return panel
 
 
 def _cut_name(name: str, columns: int) -> str:
     """Return a layer's name in so many columns; of a long one the end, which tells it from others."""
-    return cut(name if len(name) <= columns else f"…{name[1 - columns :]}", columns)
+    cut_off = 0
+    while _width(name[cut_off:]) > columns - bool(cut_off):
+        cut_off += 1
+    return cut(f"…{name[cut_off:]}" if cut_off else name, columns)
+
+
+def _width(text: str) -> int:
+    """Return the columns that a text takes."""
+    return sum(map(columns_of, clean(text)))
 
 
 def _tiles(tiles: list[int], place: int, shown: Fields) -> str:

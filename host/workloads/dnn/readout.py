@@ -13,7 +13,7 @@ from host.cost.ledger import RunLedger
 from host.workloads.contract import DramRead, Metric, Outputs, Progress, SaveRow
 from host.workloads.dnn import METRICS
 from host.workloads.dnn.live_counts import LiveCounts
-from host.workloads.dnn.scores import Scores
+from host.workloads.dnn.scores import Scores, reported
 from host.workloads.dnn.setting import Setting
 from host.workloads.dnn.stream import TensorStream
 from host.workloads.dnn.witness import TensorWitness
@@ -24,7 +24,7 @@ from noc.packet import SIGNAL, Section, Transfer
 
 OUTPUTS = "outputs"
 _WORKERS = 2  # their population
-_MOST_SHOWN = 12  # samples whose class the panel shows
+_MOST_SHOWN, _LONGEST_NAME = 12, 24  # samples, or places of the last ones, whose class the panel shows; characters of its name
 
 
 class DnnReadout:
@@ -172,7 +172,7 @@ class DnnReadout:
 
     def _name(self, number: int) -> str:
         names = self._setting.names
-        return names[number] if number < len(names) else str(number)
+        return names[number][:_LONGEST_NAME] if number < len(names) else str(number)
 
     def _finished(self) -> Array:
         """Return the numbers of the samples whose tensors are here."""
@@ -200,7 +200,7 @@ class DnnReadout:
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
         """Return accuracy, and modelled time and energy of a sample."""
-        metrics, done = self._scores.metrics(self._finished()), len(self._finished())
+        metrics, done = reported(self._scores.metrics(self._finished())), len(self._finished())
         if (accuracy := self._setting.float_accuracy(self._finished())) is not None:
             metrics.append(METRICS["float_accuracy"]._replace(value=accuracy))
         if cost is not None and done:

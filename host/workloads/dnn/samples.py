@@ -62,7 +62,7 @@ def read_run_samples(options: Options, model: DnnModel, network: IntegerNetwork)
                 raise HostError(f"--labels {options.labels}: has {len(labels):,} classes for {len(samples):,} samples")
             output = network.tensors[network.outputs[0]].shape
             try:
-                check_labels(labels, output[-1] if labels.ndim > 1 else int(np.prod(output)), output)
+                check_labels(labels, int(np.prod(output)), output)
             except ModelError as error:
                 raise HostError(f"--labels {options.labels}: {error}") from None
     if options.samples is not None and options.samples > len(samples):

@@ -12,6 +12,7 @@ from host.workloads.dnn import METRICS
 from models.dnn.integer import IntegerNetwork
 from models.dnn.reference import dequantised
 from models.network import Array
+from models.text.perplexity import perplexity_of
 
 
 def classes_of(output: Array, places: Sequence[int]) -> Array:
@@ -47,23 +48,31 @@ class Scores:
             self._nats[sample] = float((sums - logits[np.arange(len(judged)), labels[judged]]).sum())
 
     def metrics(self, done: Array) -> list[Metric]:
-        """Return the accuracy of these samples; where each place has a label, their perplexity, too: e to the mean of what the
-        labels' likelihoods lack, in nats.
+        """Return the accuracy of the samples `done` (n,), and where each place has a label their perplexity: e to the mean of what
+        the labels' likelihoods lack, in nats; infinite where no number holds it.
         """
         if self._labels is None or not len(done):
             return []
         right, judged = right_of(self.classes[done], self._labels[done])
-        accuracy = METRICS["accuracy"]._replace(value=100 * right / max(1, judged), note=f"{right:,} of {judged:,}")
-        if not self._places or not judged:
+        if not judged:
+            return [METRICS["accuracy"]._replace(note="no label is judged")]
+        accuracy = METRICS["accuracy"]._replace(value=100 * right / judged, note=f"{right:,} of {judged:,}")
+        if not self._places:
             return [accuracy]
-        mean = float(self._nats[done].sum()) / judged
-        return [
-            accuracy,
-            METRICS["perplexity"]._replace(value=math.exp(mean) if mean < 700 else math.inf, note=f"{judged:,} labels"),
-        ]
+        perplexity = perplexity_of(float(self._nats[done].sum()), judged)
+        value = math.inf if math.isnan(perplexity) else perplexity
+        return [accuracy, METRICS["perplexity"]._replace(value=value, note=f"{judged:,} labels")]
+
+
+def reported(metrics: Sequence[Metric]) -> list[Metric]:
+    """Return metrics as a report has them: None for what no number holds."""
+    return [
+        one._replace(value=None, note=f"beyond any number, {one.note}") if one.value is not None and math.isinf(one.value) else one
+        for one in metrics
+    ]
 
 
 def right_of(classes: Array, labels: Array) -> tuple[int, int]:
-    """Return how many of the labels that are judged are the classes', and how many are judged."""
+    """Return how many of the labels that are judged are the classes', and how many are judged; both of one shape, int64."""
     judged = labels >= 0
     return int((classes == labels)[judged].sum()), int(judged.sum())

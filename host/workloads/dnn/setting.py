@@ -55,7 +55,7 @@ class Setting:
         if self.labels is None or self.float_classes is None or not len(done):
             return None
         right, judged = right_of(self.float_classes[done], self.labels[done])
-        return 100 * right / max(1, judged)
+        return 100 * right / judged if judged else None
 
     def float_result(self, classes: Array, done: Array) -> dict[str, Any] | None:
         """Return of how many samples the float network and the run say the same, and its accuracy."""

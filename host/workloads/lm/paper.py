@@ -57,8 +57,8 @@ def takes(checkpoint: str) -> bool:
 
 
 def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
-    """Return the run of a checkpoint, and what makes its chapter; HostError and the like, one line, for what cannot run. Another
-    network than the paper's EGRU in float32 has no other form of its gates.
+    """Return the run of a checkpoint, and what makes its chapter; HostError and the like, one line, for what cannot run. The other
+    form of the gates stands beside a network that is a line of EGRU layers in float32, and beside no other.
     """
     paper, tokens = published()["table2"], published()["assumed"]["tokens"]
     options = Options(checkpoint=checkpoint, tokens=tokens, pes=paper["pes"], transport=transport)
@@ -69,10 +69,11 @@ def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
     inside = replace(options, checkpoint=SEEDED, gate="inside")
     published_ms = paper["spinnaker2"]["time_ms"]
 
+    has_sizes = is_as_the_papers(network)
     is_egru = {network.populations[n].kernel for n in network.layers} == {"egru"}
 
     def chapter(reports: Mapping[str, Mapping[str, Any]], costs: Mapping[str, PricedPositions]) -> PaperChapter:
-        chapter = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"], is_papers=is_egru)
+        chapter = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"], is_papers=has_sizes)
         if not is_egru:
             return chapter
         section = paper_gate.gate_section(paper_gate.forms_of(costs), costs[paper_gate.RUN], costs[paper_gate.SEEDED_AFTER])
@@ -85,6 +86,12 @@ def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
     return PaperPart(
         place=1, runs=runs, chapter=chapter, unrun=paper_gate.unrun(network, options) | paper_gate.seeded_after(options)
     )
+
+
+def is_as_the_papers(network: Network) -> bool:
+    """Tell whether a network has the sizes and neuron models of the paper's."""
+    populations, others = network.populations, seeded_egru().populations
+    return [(one.units, one.kernel) for one in populations] == [(one.units, one.kernel) for one in others]
 
 
 def memory_of(network: Network, options: Options) -> Memory:

@@ -37,7 +37,7 @@ from models.training.transformer.trainer import TransformerTrainer, score, windo
 PREFILL, DECODE = "prefill.safetensors", "decode.safetensors"
 _CALIBRATED = 16  # segments of training by which scales are chosen
 _MEASURED = 64  # segments of the test that int8 is scored on, each beside float32
-_DECODED = 4  # of them, of which a checkpoint has what their words but the last left: 0.26 MB each, by the defaults
+_DECODED = 4  # segments that `decode.safetensors` carries: keys and values of their words but the last, 0.26 MB each by default
 
 
 def finish(trainer: TransformerTrainer, licence: str, say: Callable[[str], object]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def finish(trainer: TransformerTrainer, licence: str, say: Callable[[str], objec
     names = ["ids", *(f"{what} {n}" for n in range(len(caches) // 2) for what in ("keys", "values"))]
     feeds = dict(zip(names, [calibration[:, -1:].numpy(), *caches], strict=True))
     decode = _quantised(step, example, feeds)
-    whole = slice(1, 1 + _DECODED)  # contexts that are full
+    whole = torch.nonzero(targets[:, -1] >= 0)[:_DECODED, 0]  # contexts that are full
     heard = [segments[whole, -1:].numpy(), *(one.numpy() for one in cache_of(model, segments[whole]))]
     _save(folder / DECODE, decode, heard, replace(test_set, labels=test_set.labels[whole, -1:]), provenance)
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
@@ -89,11 +89,15 @@ def finish(trainer: TransformerTrainer, licence: str, say: Callable[[str], objec
 
 
 def _save(path: Path, model: DnnModel, heard: Sequence[Array], test_set: SampleSet, provenance: Mapping[str, Any]) -> None:
-    """Write the integer network, and its test set, as int8 hears it; the float32 weights lie beside it (`best.safetensors`)."""
+    """Write the integer network, and its test set, if there are samples, as int8 hears it; the float32 weights lie beside it
+    (`best.safetensors`).
+    """
     network = model.network
     assert network is not None
-    inputs = quantised_inputs(network, dict(zip(network.inputs, heard, strict=True)))
-    save_dnn(path, DnnModel(network=network, test_set=replace(test_set, inputs=inputs), provenance=provenance))
+    samples = None
+    if len(test_set):
+        samples = replace(test_set, inputs=quantised_inputs(network, dict(zip(network.inputs, heard, strict=True))))
+    save_dnn(path, DnnModel(network=network, test_set=samples, provenance=provenance))
 
 
 def int8_score(model: Transformer, prefill: DnnModel, ids: U32) -> float:
