@@ -21,7 +21,8 @@ from noc.wire import MAX_MESSAGE_BYTES
 
 HEARTBEAT_S = 1.0
 SILENCE_S = 2.5  # without a heartbeat a connection counts as broken
-PATIENCE_S = 2.5  # for a connection to be made, or made again
+PATIENCE_S = 2.5  # for a connection to be made again
+FIRST_S = 10.0  # for it to be made, while hundreds of processes are being started
 _TELL_EVERY_S = 1.0
 _CALL_AGAIN_MS, _CALL_AGAIN_MOST_MS = 50, 500
 _LINGER_MS = 500
@@ -88,6 +89,7 @@ class MachineLinks:
         self._lines: defaultdict[str, Line] = defaultdict(lambda: Line(queue))  # by peer
         self._calls: dict[str, str] = {}  # peer by the address called
         self._down_since: dict[str, float] = {}
+        self._met: set[str] = set()  # peers with whom a connection has been made
         self._cut: set[str] = set()
         self._bytes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])  # sent, received by peer
         self._refused = dict.fromkeys(REFUSALS, 0)
@@ -132,7 +134,7 @@ class MachineLinks:
         raise TransportError(f"{self._name} cannot listen on {where.interface}, {ports}: {problem}")
 
     def call(self, peers: Mapping[str, str]) -> None:
-        """Connect to peers, name -> address; from now on each has `PATIENCE_S` to answer."""
+        """Connect to peers, name -> address; from now on each has `FIRST_S` to answer."""
         self.socket.setsockopt(zmq.CURVE_SERVER, 0)
         self.socket.setsockopt(zmq.CURVE_SERVERKEY, self._keys.public.encode())
         for peer, address in peers.items():
@@ -218,7 +220,7 @@ class MachineLinks:
         self._count_broken_off(now, last=last)
         for address, peer in self._calls.items():
             since = self._down_since.get(peer, now)
-            if now - since > PATIENCE_S and peer not in self._cut:
+            if now - since > (PATIENCE_S if peer in self._met else FIRST_S) and peer not in self._cut:
                 self._cut.add(peer)
                 self._tell({"kind": "cut", "name": self._name, "peer": peer, "address": address, "for_s": now - since})
         if now >= self._next_tell or last:
@@ -236,6 +238,7 @@ class MachineLinks:
             self._shaken += 1
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED and peer is not None:
             self._down_since.pop(peer, None)
+            self._met.add(peer)
             self._cut.discard(peer)
             self._put(peer, self._lines[peer].resume(), b"")
         elif event == zmq.EVENT_DISCONNECTED and peer is not None:

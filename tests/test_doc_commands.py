@@ -32,7 +32,8 @@ SHORTER = {
     "launch.py lm": ("--tokens", "20", "--stall", "300"), "launch.py dvs": ("--samples", "2"),
     "launch.py paper": ("--transport", "mem"), "launch.py verify": ("--tokens", "12"),
     "launch.py control": ("--episodes", "2", "--batch", "2", "--steps", "20", "--stall", "300"),
-    "launch.py retrieval": ("--samples", "8"),
+    "launch.py retrieval --inputs": (), "launch.py retrieval": ("--samples", "8"),
+    "--bin-ms 1 --steps 600": ("--samples", "1", "--batch", "1"),
     "models.training gesture-conform": ("--samples", "2"),
 }  # fmt: skip
 """What is typed behind a long command: it goes first, so that the rest is as on the page, and less of it."""

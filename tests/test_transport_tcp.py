@@ -13,7 +13,7 @@ import zmq
 
 from noc.identities import identity_of
 from noc.transport import TransportError
-from noc.transport_tcp import PATIENCE_S, SILENCE_S, Bridge, Listening, MachineLinks, new_keys
+from noc.transport_tcp import FIRST_S, PATIENCE_S, SILENCE_S, Bridge, Listening, MachineLinks, new_keys
 from noc.transports.zmq import DealerSocket, RouterSocket, new_address
 
 pytestmark = pytest.mark.timeout(60)
@@ -154,6 +154,20 @@ def test_a_link_that_stays_broken_is_told_once_and_in_time(proxied):
     there.send("router@0", b"again")
     assert until(here.take, there) == ("router@1", b"again")
     assert len([r for r in told if r["kind"] == "cut"]) == 1
+
+
+def test_a_peer_that_never_answers_has_the_time_in_which_hundreds_of_processes_start():
+    told, keys = [], new_keys()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        here = MachineLinks("router@1", keys, 1000, None, told.append)
+        try:
+            began = time.monotonic()
+            here.call({"router@0": f"tcp://127.0.0.1:{silent.getsockname()[1]}"})
+            record = until(lambda: next((r for r in told if r["kind"] == "cut"), None), here, within_s=3 * FIRST_S)
+            assert (record["name"], record["peer"]) == ("router@1", "router@0")
+            assert FIRST_S - 0.5 < time.monotonic() - began < FIRST_S + SILENCE_S
+        finally:
+            here.close()
 
 
 def test_strangers_stale_keys_and_plain_text_are_refused_and_counted():

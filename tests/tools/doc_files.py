@@ -64,6 +64,10 @@ def make_files(folder: Path) -> None:
         np.save(folder / "samples.npy", np.repeat(arrays["x"], 8, axis=0))
     shutil.copy(folder / "DIR" / "user01_led.aedat", folder / "FILE.aedat")
     shutil.copy(ROOT / "models" / "shipped" / "tiny.safetensors", folder / "model.safetensors")
+    for name in ("snn.nir", "snn.safetensors"):
+        shutil.copy(ROOT / "models" / "shipped" / name, folder / name.replace("snn", "gestures"))
+    spikes = (rng.random((2, 6, 2, 32, 32)) < 0.02).astype(np.float32)
+    np.savez(folder / "spikes.npz", inputs=spikes, labels=np.array([3, 7]))
     shutil.copy(ROOT / "models" / "shipped" / "retrieval" / "1d.safetensors", folder / "slista.safetensors")
     np.save(folder / "snapshots.npy", (rng.normal(size=(4, 32)) + 1j * rng.normal(size=(4, 32))).astype(np.complex64))
     (folder / "decoder.pth").write_bytes(torch_file(decoder_tensors()))
