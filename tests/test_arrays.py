@@ -22,6 +22,7 @@ from host.workloads.arrays.readout import ArrayReadout
 from host.workloads.arrays.seeded_numbers import seeded_features
 from host.workloads.arrays.source import ArraySource
 from host.workloads.registry import restore_options
+from models import shipped
 from models.checkpoint import Model, save
 from models.heads.affine import Affine, answer_of, front_of
 from models.reference import Reference
@@ -377,7 +378,7 @@ def test_run_needs_a_model(capsys):
     assert main(["run", "--inputs", "x.npy"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("gennaker: run: needs MODEL, a checkpoint file, ")
-    assert line.endswith(", lm, lm-int8, lm-vectors, snn, tiny, tiny-inside or seeded\n")
+    assert line.endswith(f", {', '.join(shipped.names())} or seeded\n")
 
 
 def test_the_seeded_network_by_its_name_takes_its_sizes(tmp_path, capsys):
