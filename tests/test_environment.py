@@ -28,9 +28,9 @@ from host.provenance import input_record
 from host.run_folder import SCHEMA, printable, read_report, write_run
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import workloads
-from tests.tools.command_lines import without_compiling
 from noc.chip import load_chip
 from noc.wire import pack_status, unpack_status
+from tests.tools.command_lines import without_compiling
 
 ROOT = Path(__file__).resolve().parents[1]
 LATIN = "caf\udce9"  # a name with a byte that is no UTF-8
