@@ -81,12 +81,14 @@ class Agent:
     def _read(self, name: str) -> None:
         if name == _STDIN:
             piece = os.read(sys.stdin.fileno(), _PIECE_BYTES)
-            self._commanded_at = time.monotonic()
             if not piece:
                 self._ends = True
                 self._processes.unwatch(sys.stdin.fileno())
             for record in self._records.feed(piece):
                 self._on_command(record)
+            self._commanded_at = (
+                time.monotonic()
+            )  # to start hundreds of processes takes long, on a slow machine longer than a lease
             return
         pipe = self._pipes[name]
         try:
@@ -135,7 +137,6 @@ class Agent:
                 child_end.close()
         self._report_starts()
         self._report_listening()
-        self._commanded_at = time.monotonic()  # loading what children need may have taken long
         return None
 
     def _start_pes(self) -> None:
