@@ -61,7 +61,8 @@ def is_quick(command: Command) -> bool:
     if command.program != ("launch.py",):
         return False
     name, text = command.arguments[0], " ".join(command.arguments)
-    return name in {"list", "price", "compare"} or (name == "info" and "lm" not in text) or "--transport mem" in text
+    is_small = "--transport mem" in text and "transformer" not in text
+    return name in {"list", "price", "compare"} or (name == "info" and "lm" not in text) or is_small
 
 
 HERE = [command for command in COMMANDS if needs(command) is None]

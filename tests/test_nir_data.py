@@ -58,6 +58,7 @@ def test_the_nir_package_reads_them_and_we_read_its_own(tmp_path):
     assert np.array_equal(read_data(tmp_path / "z.nir")["in"], grids()["spiking"])
 
 
+@pytest.mark.slow
 def test_a_run_goes_out_as_nir_data_and_is_the_input_of_another(tmp_path, capsys):
     weight = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
     root = chain(("in", port("Input", 4)), ("fc", linear(weight)), ("n", lif(6)), ("out", port("Output", 6)))

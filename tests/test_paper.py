@@ -398,12 +398,12 @@ def test_only_a_network_of_the_paper_s_sizes_is_read_as_the_paper_s(name, is_pap
     assert lm.is_as_the_papers(model.network) is is_papers
 
 
-def test_a_network_in_int8_is_priced_into_a_chapter():
+def test_a_network_in_int8_is_priced_into_a_chapter(memory):
     model, title = open_model("lm-int8", SHIPPED)
     placement = place(model.network, load_chip(), mapping="uniform", form="csr", pes=150, quick=True)
     ledger = record_silence(placement, 2)
     cost = price_positions(ledger, *terms_of(ledger))
-    chapter = lm.compose_chapter(title, lm.memory_of(model.network, LmOptions(pes=150)), Perplexity(), cost, is_papers=False)
+    chapter = lm.compose_chapter(title, memory, Perplexity(), cost, is_papers=False)
     assert chapter.misses.startswith("- **Language model (lm-int8.safetensors): time ")
     assert "egru_internal" in chapter.sections[2].table
 

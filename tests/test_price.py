@@ -536,6 +536,7 @@ def test_pipelined_is_never_slower_than_its_slowest_layer_nor_slower_than_sequen
 # ---- many PEs
 
 
+@pytest.mark.slow
 def test_a_thousand_positions_on_1200_pes_take_a_few_times_the_work_of_two_and_little_memory():
     """On 8 chips, in a process of its own, whose memory is nobody else's; work in calls of functions."""
     code = (

@@ -230,6 +230,7 @@ def test_every_python_carries_a_corpus(documentation):
     assert 1_000 < len(Vocabulary.build(documentation.train)) < 20_000
 
 
+@pytest.mark.slow
 def test_no_long_paragraph_occurs_twice_in_any_split(documentation):
     long = [
         paragraph
