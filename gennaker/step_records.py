@@ -27,6 +27,7 @@ class StepHash(EventStream):
 
     def close(self, sequence: int) -> None:
         """Take note that a sequence is complete."""
+        self.settle()
         self._closed[sequence] = self.sequence_sha256(sequence)
         del self._digests[sequence]
         while self._next in self._closed:
@@ -42,6 +43,7 @@ class StepHash(EventStream):
 
     def sha256(self) -> str:
         """Return the digest of the whole stream, as `EventStream` does."""
+        self.settle()
         total = self._total.copy()
         for sequence in sorted({*self._digests, *self._closed}):
             digest = self._closed.get(sequence) or self.sequence_sha256(sequence)
@@ -51,6 +53,7 @@ class StepHash(EventStream):
     @property
     def count(self) -> int:
         """How many events there were."""
+        self.settle()
         return sum(self._events.values())
 
 

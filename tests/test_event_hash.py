@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -200,10 +201,35 @@ def test_events_are_counted_by_layer(stream):
     assert np.allclose(report["sparsity_by_layer"], 1 - np.array(by_layer) / slots)
 
 
-def test_add_returns_the_number_of_events():
-    stream = EventStream(NETWORK, 2)
-    assert stream.add(section(1, 0, [(0, 1, 5), (1, 1, 5), (1, 4, 6)])) == 3
-    assert stream.add(section(1, 1, [])) == 0
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_events_count_as_soon_as_they_are_asked_for_however_many_came_before(lanes):
+    """Sections are hashed many at once: what is asked in between, and when, changes nothing."""
+    rng = np.random.default_rng(lanes)
+    drawn = [
+        section(1, position, [(lane, int(unit), position) for lane in range(lanes) for unit in np.flatnonzero(rng.random(6) < 0.5)])
+        for position in range(150)
+    ]
+    asked, plain, count = EventStream(NETWORK, lanes), EventStream(NETWORK, lanes), 0
+    for position, one in enumerate(drawn):
+        asked.add(one)
+        plain.add(one)
+        count += len(one.keys) // 4
+        if position % 7 == 3:
+            assert asked.report()["count"] == count
+            assert asked.report()["positions"] == position + 1
+    assert asked.report() == plain.report()
+
+
+@pytest.mark.parametrize(("lanes", "events", "ledger_bytes"), [(1 << 15, 1 << 15, 0), (1, 1, 1 << 20), (1 << 15, 1, 0)])
+def test_what_waits_to_be_hashed_needs_no_memory(lanes, events, ledger_bytes):
+    """Large sections, large ledgers, or many lanes: less than a quarter of what came is held."""
+    stream, one = EventStream(NETWORK, lanes), section(1, 0, [(lane, 0, 1) for lane in range(events)])
+    tracemalloc.start()
+    for position in range(20):
+        stream.add(one._replace(position=position, keys=bytes(bytearray(one.keys)), ledger=bytes(ledger_bytes)))
+    held_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held_bytes < 20 * max(len(one.keys), ledger_bytes, 100 * lanes) / 4
 
 
 def test_before_any_position_nothing_is_active():
@@ -232,7 +258,7 @@ def digest_of(records):
 def test_a_whole_number_is_hashed_with_its_sign_and_a_spike_as_one(kernel, payload, values, bits):
     with with_members():
         stream = EventStream(graph({"in": Layer(1), "a": Layer(4, kernel, {}, payload=payload)}), 1)
-        assert stream.add(Section(1, VALID, 0, struct.pack("<2I", 1, 3), values, b"")) == 2
+        stream.add(Section(1, VALID, 0, struct.pack("<2I", 1, 3), values, b""))
     assert stream.sequence_sha256(0) == digest_of([(0, 1, 1, bits[0]), (0, 1, 3, bits[1])])
 
 
@@ -252,7 +278,7 @@ def test_a_dense_section_has_a_record_for_each_unit_and_an_idle_lane_none():
     with with_members():
         stream = EventStream(graph({"in": Layer(1), "a": Layer(3, "sampler", {})}), 2)
         values = struct.pack("<6b", 0, 0, 0, 4, 0, -6)
-        assert stream.add(Section(1, VALID, 0, b"", values, b"", idle)) == 3
+        stream.add(Section(1, VALID, 0, b"", values, b"", idle))
     assert stream.sequence_sha256(1) == digest_of([(0, 1, 0, 4), (0, 1, 1, 0), (0, 1, 2, (1 << 32) - 6)])
     assert stream.sequence_sha256(0) == digest_of([])
     assert stream.activity() == [1.0]

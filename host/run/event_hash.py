@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,10 @@ def _begin_resumable(*state: Any) -> Any:
     return ResumableSha256(*state)
 
 
+_MOST_WAITING, _MOST_WAITING_BYTES = 32, 1 << 17  # sections of a population that wait to be hashed, and their bytes
+_PLACE_BYTES = 100  # that it takes to remember where a lane is
+
+
 class EventStream:
     """Takes each population's events position by position. One that is `resumable` can go on in another process; it is slower."""
 
@@ -45,44 +49,68 @@ class EventStream:
         self._begin: Callable[[], Any] = _begin_resumable if resumable else hashlib.sha256
         self._lanes = lanes
         self._sequence_at = sequence_at
-        self._lane_edges = np.arange(lanes + 1)
         self._sending = all_sending(network, lanes)
         self._digests: dict[int, dict[int, Any]] = {}  # by sequence and layer
+        # By layer: sections that are to be taken, with the place of each lane.
+        self._waiting = {n: list[tuple[Section, list[tuple[int, int] | None]]]() for n in network.layers}
+        self._waiting_bytes = dict.fromkeys(network.layers, 0)
         for lane in range(lanes):  # those that a run begins with are there, however early it ends
             self._digest_of(sequence_at(lane, 0))
         self._events = dict.fromkeys(network.layers, 0)
         self._steps = dict.fromkeys(network.layers, 0)  # of all sequences
         self._positions = dict.fromkeys(network.layers, 0)
 
-    def add(self, section: Section) -> int:
-        """Take the events of one population at one tick of a position, lanes ascending; return how many of them count."""
-        layer, sending = section.population, self._sending[section.population]
-        keys, bits, width, phase = sending.keys_of(section), sending.bits_of(section), sending.units, section.flags // PHASE
-        assert not len(keys) or keys[-1] < self._lanes * width, f"event key {keys[-1]} of population {layer}"
-        idle = idle_lanes(section.lanes, self._lanes)
-        places = [
-            None if idle is not None and idle[lane] else self._sequence_at(lane, section.position) for lane in range(self._lanes)
-        ]
-        # The records of all lanes at once, of which each sequence takes its own.
-        record, edges = np.empty((len(keys), 4 + (sending.ticks > 1)), "<u4"), [0, len(keys)]
-        positions = [place[1] if place else 0 for place in places]
-        record[:, 0], record[:, -3], record[:, -2], record[:, -1] = positions[0], layer, keys, bits
+    def add(self, section: Section) -> None:
+        """Take the events of one population at one tick of a position, lanes ascending."""
+        layer, lanes = section.population, self._lanes
+        idle = idle_lanes(section.lanes, lanes)
+        places = [None if idle is not None and idle[lane] else self._sequence_at(lane, section.position) for lane in range(lanes)]
+        # What is asked of numpy for each section costs several times the hash of its events: many are taken at once.
+        waiting = self._waiting[layer]
+        waiting.append((section._replace(ledger=b""), places))
+        self._waiting_bytes[layer] += len(section.keys) + len(section.values) + _PLACE_BYTES * lanes
+        if len(waiting) == _MOST_WAITING or self._waiting_bytes[layer] > _MOST_WAITING_BYTES:
+            self._take(layer)
+
+    def settle(self) -> None:
+        """Take all that waits."""
+        for layer in self._waiting:
+            self._take(layer)
+
+    def _take(self, layer: int) -> None:
+        """Put the sections of a population that wait into the digests of their sequences, and count them."""
+        waiting, self._waiting[layer], self._waiting_bytes[layer] = self._waiting[layer], [], 0
+        if not waiting:
+            return
+        sending, lanes, sections = self._sending[layer], self._lanes, [section for section, _ in waiting]
+        width, phases = sending.units, [section.flags // PHASE for section in sections]
+        keys = np.concatenate([sending.keys_of(section) for section in sections])
+        joined = sections[0]._replace(
+            keys=b"".join([section.keys for section in sections]), values=b"".join([section.values for section in sections])
+        )
+        assert not len(keys) or keys.max() < lanes * width, f"event key {keys.max()} of population {layer}"
+        sizes = [sending.count_events(section.keys, section.values) for section in sections]
+        edges = [0, *accumulate(sizes)]  # of the records of each lane of each section
+        if lanes > 1:
+            in_order = keys + np.repeat(np.arange(len(sections)) * (lanes * width), sizes)
+            edges = np.searchsorted(in_order, np.arange(len(sections) * lanes + 1) * width).tolist()
+        places = [place for _, of_lanes in waiting for place in of_lanes]
+        record = np.empty((len(keys), 4 + (sending.ticks > 1)), "<u4")
+        record[:, 0] = np.repeat([place[1] if place else 0 for place in places], np.diff(edges))
+        record[:, -3], record[:, -2], record[:, -1] = layer, keys % width if lanes > 1 else keys, sending.bits_of(joined)
         if sending.ticks > 1:
-            record[:, 1] = phase
-        if self._lanes > 1:
-            edges = np.searchsorted(keys, self._lane_edges * width).tolist()
-            record[:, 0] = np.repeat(positions, np.diff(edges))
-            record[:, -2] %= width
-        raw, row_bytes, count = record.tobytes(), 4 * record.shape[1], 0
-        for place, (first, last) in zip(places, pairwise(edges), strict=True):
+            record[:, 1] = np.repeat(phases, sizes)
+        raw, row_bytes = record.tobytes(), 4 * record.shape[1]
+        # Of one sequence and one behind the other: one update.
+        for _, parts in groupby(zip(places, pairwise(edges), strict=True), lambda part: part[0] and part[0][0]):
+            (place, (first, last)), *others = parts
             if place is None:
                 continue
+            last = others[-1][1][1] if others else last
             self._digest_of(place)[layer].update(raw[first * row_bytes : last * row_bytes])
-            self._steps[layer] += 1
-            count += last - first
-        self._events[layer] += count
-        self._positions[layer] += not phase
-        return count
+            self._steps[layer] += 1 + len(others)
+            self._events[layer] += last - first
+        self._positions[layer] += phases.count(0)
 
     def _digest_of(self, place: tuple[int, int] | None) -> dict[int, Any]:
         if place is None:
@@ -93,23 +121,27 @@ class EventStream:
 
     def record(self) -> dict[str, Any]:
         """Return all of a resumable one as plain values."""
+        self.settle()
         digests = {sequence: [one.state for one in by_layer.values()] for sequence, by_layer in self._digests.items()}
         return {"digests": digests, "events": self._events, "steps": self._steps, "positions": self._positions}
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Go on from a record."""
         layers = self._network.layers
+        self._waiting = {n: [] for n in layers}
         for sequence, states in record["digests"].items():
             self._digests[sequence] = {n: _begin_resumable(state) for n, state in zip(layers, states, strict=True)}
         self._events, self._steps, self._positions = (dict(record[name]) for name in ("events", "steps", "positions"))
 
     def sequence_sha256(self, sequence: int) -> str:
         """Return the digest of one sequence: over its layers' digests in order."""
+        self.settle()
         layers = self._digests[sequence]
         return hashlib.sha256(b"".join(layers[layer].digest() for layer in self._network.layers)).hexdigest()
 
     def sha256(self) -> str:
         """Return the digest of the whole stream: over each sequence's number and digest in order."""
+        self.settle()
         total = hashlib.sha256()
         for sequence in sorted(self._digests):
             total.update(np.uint32(sequence).tobytes() + bytes.fromhex(self.sequence_sha256(sequence)))
@@ -117,11 +149,13 @@ class EventStream:
 
     def activity(self) -> list[float]:
         """Return for each layer the share of units that had an event."""
+        self.settle()
         slots = {n: self._steps[n] * self._network.populations[n].units for n in self._network.layers}
         return [self._events[n] / slots[n] if slots[n] else 0.0 for n in self._network.layers]
 
     def report(self) -> dict[str, Any]:
         """Return the report's `events` block."""
+        self.settle()
         return {
             "sha256": self.sha256(),
             "sequences": [self.sequence_sha256(sequence) for sequence in sorted(self._digests)],

@@ -59,6 +59,9 @@ def words_of(population: Population) -> Words:
     return Words(counts=counts, ports=len(population.projections), peers=peers, in_exchange=in_exchange)
 
 
+_MOST_WAITING = 32  # ledgers of a layer that wait to be added up
+
+
 class StepCounts:
     """Reads the ledgers of a placement's sections, and adds them up. `probes`: layer -> names of its kernel's fields.
 
@@ -83,23 +86,43 @@ class StepCounts:
                     raise ModelError(f"probe of {layer.name}: neuron model {layer.kernel!r} has no field {name!r}; has {have}")
             self._fields[n] = [[fields[name] for name in names] for fields in by_sender]
         self._in_exchange: dict[int, U32] = {}  # by layer: totals of the latest section, (senders, names)
-        self._totals = {n: np.zeros(words.size, np.int64) for n, words in self.words.items()}
+        self._sums = {n: np.zeros(words.size, np.int64) for n, words in self.words.items()}
+        self._waiting = {n: list[bytes]() for n in self.words}  # by layer: ledgers, to be added up together
 
     def add(self, section: Section) -> None:
         """Add a section's counts to the totals."""
-        rows, words = self.rows(section), self.words[section.population]
-        self._totals[section.population] += rows.sum(axis=0, dtype=np.int64)
-        if words.in_exchange:
-            self._in_exchange[section.population] = rows[:, words.first_in_exchange :]
+        layer, words = section.population, self.words[section.population]
+        if layer in self._fields or words.in_exchange:
+            rows = self.rows(section)
+            self._sums[layer] += rows.sum(axis=0, dtype=np.int64)
+            if words.in_exchange:
+                self._in_exchange[layer] = rows[:, words.first_in_exchange :]
+            return
+        if len(section.ledger) % (4 * words.size):
+            raise ValueError(f"a ledger of {len(section.ledger)} B of population {layer}: needs rows of {4 * words.size} B")
+        waiting = self._waiting[layer]
+        waiting.append(section.ledger)
+        if len(waiting) == _MOST_WAITING:
+            self._totals_of(layer)
+
+    def _totals_of(self, layer: int) -> I64:
+        """Return a layer's totals, with what waits to be added."""
+        waiting = self._waiting[layer]
+        if waiting:
+            rows = np.frombuffer(b"".join(waiting), "<u4").reshape(-1, self.words[layer].size)
+            self._sums[layer] += rows.sum(axis=0, dtype=np.int64)
+            waiting.clear()
+        return self._sums[layer]
 
     def record(self) -> dict[str, Any]:
         """Return the totals as plain values."""
         latest = {n: [len(rows), np.ascontiguousarray(rows).tobytes()] for n, rows in self._in_exchange.items()}
-        return {"totals": {n: total.tobytes() for n, total in self._totals.items()}, "in_exchange": latest}
+        return {"totals": {n: self._totals_of(n).tobytes() for n in self._sums}, "in_exchange": latest}
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Go on from a record."""
-        self._totals = {n: np.frombuffer(total, np.int64).copy() for n, total in record["totals"].items()}
+        self._waiting = {n: [] for n in self.words}
+        self._sums = {n: np.frombuffer(total, np.int64).copy() for n, total in record["totals"].items()}
         self._in_exchange = {n: np.frombuffer(raw, np.uint32).reshape(rows, -1) for n, (rows, raw) in record["in_exchange"].items()}
 
     def rows(self, section: Section) -> U32:
@@ -136,22 +159,22 @@ class StepCounts:
 
     def events(self, layer: int) -> int:
         """Return how many events a layer has sent."""
-        return int(self._totals[layer][0])
+        return int(self._totals_of(layer)[0])
 
     def macs(self, layer: int) -> int:
         """Return a layer's effective multiply-accumulates."""
-        return int(self._totals[layer][self.words[layer].first_port : self.words[layer].first_peer : 2].sum())
+        return int(self._totals_of(layer)[self.words[layer].first_port : self.words[layer].first_peer : 2].sum())
 
     def visited(self, layer: int) -> int:
         """Return how many stored weights a layer looked at."""
-        return int(self._totals[layer][self.words[layer].first_port + 1 : self.words[layer].first_peer : 2].sum())
+        return int(self._totals_of(layer)[self.words[layer].first_port + 1 : self.words[layer].first_peer : 2].sum())
 
     def of_kernels(self) -> dict[str, int]:
         """Return what the kernels counted, by name, added up over all layers."""
         totals: dict[str, int] = {}
         for layer, words in self.words.items():
             for place, name in enumerate(words.counts, start=1):
-                totals[name] = totals.get(name, 0) + int(self._totals[layer][place])
+                totals[name] = totals.get(name, 0) + int(self._totals_of(layer)[place])
             for place, name in enumerate(words.in_exchange):
                 latest = self._in_exchange.get(layer)
                 totals[name] = totals.get(name, 0) + (int(latest[:, place].sum(dtype=np.int64)) if latest is not None else 0)
