@@ -97,6 +97,8 @@ def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
         raise ModelError(f"a window of fewer than {shape.source_units} units of the source")
     check_indices(arrays["channels"], np.zeros(window.channels, np.uint8), 1)
     rows = index[index != _NOT_HERE]
+    if window.listed and window.skip:
+        raise ModelError("a window whose rows are listed, and that leaves some out")
     if rows.max(initial=0) >= max(shape.rows, 1) or (not window.listed and window.skip + shape.rows > window.places):
         raise ModelError("a window that leads beyond the shard's rows")
     return None
@@ -117,41 +119,55 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
 
 
 @inlined
+def _quotient(dividend: Any, divisor: Any) -> Any:
+    """Return the quotient, rounded down. Most divisors are 1, and a division takes longer than all else about an element."""
+    return dividend if divisor == 1 else dividend // divisor
+
+
+@inlined
 def _scatter(values: Array, window: Array, channels: Array, index: Array, unit: Any, event: Any, sums: Array) -> tuple[int, int]:
     """Add what a unit's event makes to a lane's sums; return how many weights it met that are not zero, and how many in all."""
-    height, width, of_group, pool_rows, pool_columns = window[0], window[1], window[3], window[4], window[5]
+    # Of 64 bits, so that none is widened again for each element; and places without a sign, which cannot be counted from the end.
+    height, width, groups, of_group = np.int64(window[0]), np.int64(window[1]), window[2], np.int64(window[3])
+    pool_rows, pool_columns = window[4], window[5]
+    kernel_rows, kernel_columns = np.int64(window[6]), np.int64(window[7])
+    stride_down, stride_right = np.int64(window[8]), np.int64(window[9])
+    dilation_down, dilation_right = np.int64(window[12]), np.int64(window[13])
+    first_row, rows, first_column, columns = np.int64(window[15]), np.int64(window[16]), np.int64(window[17]), np.int64(window[18])
+    skip, listed, size, zero = np.int64(window[19]), window[20], np.uint64(sums.size), values.dtype.type(0)
     channel = unit // (height * width)
-    row = (unit - channel * height * width) // width
-    down, right = row // pool_rows, (unit - (channel * height + row) * width) // pool_columns
-    group = channel // of_group
+    place_in = unit - channel * height * width
+    row = place_in // width
+    down, right = _quotient(row, pool_rows), _quotient(place_in - row * width, pool_columns)
+    group = 0 if groups == 1 else channel // of_group
     first, last = np.int64(channels[group]), np.int64(channels[group + 1])
-    if first == last or down >= height // pool_rows or right >= width // pool_columns:  # a pool drops what is left over
+    if first == last:
         return 0, 0
-    kernel_rows, kernel_columns, stride_down, stride_right = window[6], window[7], window[8], window[9]
-    down, right, dilation_down, dilation_right = down + window[10], right + window[11], window[12], window[13]
-    first_row, rows, first_column, columns = window[15], window[16], window[17], window[18]
-    skip, listed = window[19], window[20]
-    base, area, zero = (channel - group * of_group) * kernel_rows, rows * columns, values.dtype.type(0)
+    if (pool_rows > 1 or pool_columns > 1) and (down >= height // pool_rows or right >= width // pool_columns):
+        return 0, 0  # a pool drops what is left over
+    down, right = down + window[10], right + window[11]
+    base, area = (channel - group * of_group) * kernel_rows, rows * columns
     # The first output whose kernel reaches so far, rounded up; and the last one, which it meets with its first element.
-    top = max(first_row, -((dilation_down * (kernel_rows - 1) - down) // stride_down))
-    left = max(first_column, -((dilation_right * (kernel_columns - 1) - right) // stride_right))
-    bottom, end = min(first_row + rows - 1, down // stride_down), min(first_column + columns - 1, right // stride_right)
+    top = max(first_row, -_quotient(dilation_down * (kernel_rows - 1) - down, stride_down))
+    left = max(first_column, -_quotient(dilation_right * (kernel_columns - 1) - right, stride_right))
+    bottom = min(first_row + rows - 1, _quotient(down, stride_down))
+    end = min(first_column + columns - 1, _quotient(right, stride_right))
     macs = visited = 0
     for y in range(top, bottom + 1):
         into = down - y * stride_down
         if dilation_down > 1 and into % dilation_down:
             continue
-        line = (base + into // dilation_down) * kernel_columns
+        line = (base + _quotient(into, dilation_down)) * kernel_columns
+        origin = first * area + (y - first_row) * columns - first_column - skip
         for x in range(left, end + 1):
             across = right - x * stride_right
             if dilation_right > 1 and across % dilation_right:
                 continue
-            element = line + across // dilation_right
-            place = first * area + (y - first_row) * columns + x - first_column - skip
+            element, place = np.uint64(line + _quotient(across, dilation_right)), origin + x
             for own in range(first, last):
-                at = np.int64(index[place]) if listed else np.int64(place)
-                if 0 <= at < sums.size:
-                    weight = values[element, own]
+                at = np.uint64(index[np.uint64(place)]) if listed else np.uint64(place)
+                if at < size:  # a place before the first is a large number
+                    weight = values[element, np.uint64(own)]
                     sums[at] += weight * event
                     macs += weight != zero
                     visited += 1
@@ -166,7 +182,7 @@ def _accumulate(
 ) -> None:  # fmt: skip
     number = sums.dtype.type
     for e, key in enumerate(keys):
-        lane = np.int64(key) // source_units
+        lane = np.int64(key) // source_units if len(sums) > 1 else np.int64(0)
         unit = np.int64(key) - lane * source_units
         event = number(value_of(events, e))
         if event == number(0):  # in a dense section, no event
