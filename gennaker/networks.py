@@ -99,7 +99,8 @@ class NetworkOfProcesses:
         assert way is not None
         try:
             post(way, outgoing)
-            moved, moved_at = self._mark(), time.monotonic()
+            moved: tuple[Any, ...] = ()  # of no moment yet: to look costs a tick's time, and is for who waits in vain
+            moved_at = time.monotonic()
             while not until():
                 self._phase = run.phase  # before a fault, which may be the death of another
                 received = way.receive(_POLL_S)

@@ -194,7 +194,7 @@ class Session:
         if idle is not None and rows.dtype.kind in "fiub":
             rows = rows.copy()
             rows[idle] = 0
-        if rows.dtype != expected.dtype or expected.payload != "float32" or not np.isfinite(rows).all():
+        if not expected.takes(rows):
             from host.workloads.arrays.expected_input import check_inputs
 
             with explained():

@@ -12,6 +12,8 @@ from models.event_numbers import is_scaled
 from models.network import Array, Network
 from models.numerics import PAYLOADS
 
+_DTYPES = {payload: np.dtype(kind or "|u1") for payload, kind in PAYLOADS.items()}
+
 
 class ExpectedInput(NamedTuple):
     """What an input takes: vectors of `units` numbers, of the payload that it sends on; float32 where it scales them itself."""
@@ -23,7 +25,15 @@ class ExpectedInput(NamedTuple):
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """The numpy type of its numbers: a 0 or 1 of uint8 for spikes."""
-        return np.dtype(PAYLOADS[self.payload] or "|u1")
+        return _DTYPES[self.payload]
+
+    def takes(self, rows: Array) -> bool:
+        """Tell whether an array's numbers are what the input sends, each of them, as they are."""
+        if rows.dtype != self.dtype:
+            return False
+        if rows.dtype.kind == "f":
+            return bool(np.isfinite(rows).all())
+        return self.payload != "spike" or bool((rows <= 1).all())
 
     @property
     def numbers(self) -> str:
