@@ -8,17 +8,37 @@ where they lie may stand in (`pe/compiled_columns.py`): it takes what is exactly
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from noc.exchange import Exchange, Settled
-from noc.packet import Section
-from noc.streams import Population, beyond_error, check_agreement
+from noc.packet import Outgoing, Section
+from noc.streams import Group, Population, beyond_error, check_agreement
 
 NOT_TAKEN, UNOPENED, CROWDED = -1, -2, -6
 """Instead of a number of full columns: the bytes are not the batch that is due, or are the first of a tick, or their transfers find
 no room; nothing was done.
 """
+
+
+class Delivery(Protocol):
+    """Bundles that are written where the columns are. It ends ticks that are through."""
+
+    def deliver(self, tick: int, full: Sequence[int] | None = None, *, settles: bool = False) -> Outgoing:
+        """Return the bundles for which the columns of these populations were the last, or, where it `settles`, the transfers
+        that were put into boxes last; None: what the last batch filled, and its transfers. JoinError as `Columns.join`.
+        """
+
+    @property
+    def is_dram_due(self) -> bool:
+        """Whether what was delivered last was what the chip's DRAM waited for, for which nothing is written."""
+
+    @property
+    def is_through(self) -> bool:
+        """Whether what was delivered last was the last of its tick."""
+
+    def events_of(self, population: Population) -> int:
+        """Return how many events a population has sent, of columns that were full."""
 
 
 class Columns:
@@ -38,6 +58,15 @@ class Columns:
         self.next_tick = dict.fromkeys(sorted(expects), first)
         self._open: dict[int, tuple[dict[int, list[Section | None]], dict[int, int]]] = {}  # what is in, and how much is missing
         self._events = {population.number: dict.fromkeys(population.slots, 0) for population in self._own}
+
+    @property
+    def open_ticks(self) -> Collection[int]:
+        """The ticks that are open."""
+        return self._open.keys()
+
+    def delivery(self, groups: Sequence[Group]) -> Delivery | None:  # noqa: ARG002 - what stands in may
+        """Return what writes the bundles of groups where all comes from here; None where that is left to who asks."""
+        return None
 
     def begin(self, tick: int) -> None:
         """Open a tick."""

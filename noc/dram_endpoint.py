@@ -47,6 +47,11 @@ class DramEndpoint:
             self.saved.append(Snapshot(tick, b"", b"", []))
         self._save_at = tick
 
+    @property
+    def is_to_save(self) -> bool:
+        """Whether a state is to be said that has not come yet, or has not been taken."""
+        return bool(self.saved) or self._save_at >= self._tick
+
     def restore(self, snapshot: Snapshot) -> None:
         """Become what said so; the host has filled the store as it did that one's. ExchangeError where the disk has no room."""
         pages = snapshot.counts

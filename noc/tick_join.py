@@ -14,11 +14,13 @@ Nothing here blocks: the host's window bounds the ticks that can be open at once
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from noc.columns import UNOPENED, Columns, MakeColumns
 from noc.dram_endpoint import DramEndpoint, ExchangeError
 from noc.exchange import Settled
+from noc.groups import groups_of
 from noc.packet import HOST, VALID, Batch, Bundle, Configure, Outgoing, Relay, Section, Transfer
 from noc.packet_counts import count_packets
 from noc.payload import MISFIT
@@ -56,7 +58,8 @@ class Join:
         self.most_open = message.window + 1 + message.depth
         make = make_columns.make_exchange
         self.exchange = make(chip, message.transfers, message.first, self.most_open + 1) if message.transfers else None
-        self.groups = self._grouped(message.waits)
+        self.groups = groups_of(message.waits, self.streams, self.populations, self.exchange.targets if self.exchange else ())
+        self._group_of = {group.endpoints[0]: group for group in self.groups if group.exchanges}
         for population in self.populations.values():
             population.groups = [group for group in self.groups if population.number in group.waits]
             if population.groups:
@@ -75,6 +78,7 @@ class Join:
             self.populations, self._expects, first=message.first, most_open=most_open, exchange=self.exchange
         )
         self.next_tick = self.columns.next_tick
+        self._delivery = self.columns.delivery(self.groups) if self._is_all_here() else None
         self._first_tick = message.first
         own_dram = {self.exchange.dram_name} if self.exchange else set[str]()
         self.endpoints = (sections.keys() | message.waits.keys()) - own_dram
@@ -88,35 +92,12 @@ class Join:
         self._unsaid: Outgoing = []  # of a tick that was opened for a batch which is to be decoded first
         self._open: dict[int, _Tick] = {}
 
-    def _grouped(self, waits: dict[str, list[int]]) -> list[Group]:
-        groups: dict[Any, list[str]] = {}
-        targets = frozenset(self.exchange.targets if self.exchange else ())
-        if not targets <= waits.keys():
-            raise ValueError(f"{min(targets - waits.keys())} may be sent transfers and waits for no population")
-        for endpoint, numbers in waits.items():
-            if not isinstance(endpoint, str):
-                raise TypeError(f"endpoint {endpoint!r} is no name")
-            routed = frozenset(
-                key
-                for key, stream in self.streams.items()
-                if stream.population in numbers
-                and (endpoint == HOST or endpoint in stream.endpoints or self._stays_inside(endpoint, stream.population))
-            )
-            waits_for = tuple(self.populations[n].number for n in numbers)
-            alone = endpoint if endpoint == HOST or endpoint in targets else ""
-            groups.setdefault((waits_for, routed, alone), []).append(endpoint)
-        alike: dict[Any, int] = {}
-        made: list[Group] = []
-        for (numbers, routed, alone), names in groups.items():
-            kind = alike.setdefault((numbers, routed, names == [HOST]), len(alike))
-            made.append(Group(numbers, routed, tuple(names), alone in targets, kind, len(made)))
-        self._group_of = {group.endpoints[0]: group for group in made if group.exchanges}
-        return made
-
-    def _stays_inside(self, endpoint: str, population: int) -> bool:
-        """Tell whether `endpoint` alone sends a population: its events reach it inside, without a packet or the table's say."""
-        sources = [source for number, source in self.streams if number == population]
-        return sources == [self._chip] and set(self.populations[population].slots) == {endpoint}
+    def _is_all_here(self) -> bool:
+        """Tell whether everything comes from endpoints of this chip."""
+        exchange = self.exchange
+        if exchange is not None and (exchange.links or exchange.arrivals):
+            return False
+        return not any(stream.arrives_from or stream.ways for stream in self.streams.values())
 
     def batch(self, sender: str, batch: Batch) -> Outgoing:
         """Take an endpoint's batch; return the bundles and relays that waited for it. JoinError where it breaks the rules."""
@@ -138,8 +119,12 @@ class Join:
                     raise misfit_error("batch", sender, tick, section, payload.need(population.values[sender]))
             if self.columns.put(tick, population, sender, section, events):
                 full.append(population)
-        for population in full:
-            out += self._begin_stream(tick, state, population)
+        if full and self._delivery is not None:
+            out += self._write_bundles(tick, [population.number for population in full])
+        else:
+            for population in full:
+                assert state is not None
+                out += self._begin_stream(tick, state, population)
         if transfers or (self.exchange is not None and self.exchange.sends(sender)):
             out += self._take_transfers("batch", sender, tick, state, transfers)
         return out
@@ -150,7 +135,7 @@ class Join:
         """
         out: Outgoing = []
         taken = self.columns.take(sender, raw, is_sealed=is_sealed)
-        if taken == UNOPENED and len(self._open) < self.most_open:
+        if taken == UNOPENED and len(self.columns.open_ticks) < self.most_open:
             self._open_tick(self.next_tick[sender], out)
             taken = self.columns.take(sender, raw, is_sealed=is_sealed)
         if taken > 0:
@@ -166,10 +151,23 @@ class Join:
         """
         out: Outgoing = []
         tick = self.next_tick[sender] - 1
+        if self._delivery is not None:
+            return self._write_bundles(tick)
         state, settled = self._open[tick], self.columns.settled
         for number in self.columns.full:
             out += self._begin_stream(tick, state, self.populations[number])
         return out if settled is None else out + self._let_go(tick, state, settled)
+
+    def _write_bundles(self, tick: int, full: Sequence[int] | None = None, *, settles: bool = False) -> Outgoing:
+        """Return what the columns' delivery does; what it leaves to the DRAM is done, too."""
+        assert self._delivery is not None
+        out = self._delivery.deliver(tick, full, settles=settles)
+        is_through = self._delivery.is_through
+        if self._delivery.is_dram_due:
+            out += self._serve(tick)
+        if is_through and self.exchange is not None:
+            self.exchange.end(tick)
+        return out
 
     def _begin_stream(self, tick: int, state: _Tick, population: Population) -> Outgoing:
         """A column is full: its stream begins here."""
@@ -181,6 +179,7 @@ class Join:
         tick, heads, sections, transfers = relay
         out: Outgoing = []
         state = self._take_turn("relay", neighbour, tick, len(sections), out)
+        assert state is not None, "relays are due only where something comes over links"
         seen = set()
         for (source, routed), section in zip(heads, sections, strict=True):
             stream = self.streams.get((section.population, source))
@@ -200,7 +199,7 @@ class Join:
             out += self._take_transfers("relay", neighbour, tick, state, transfers)
         return out
 
-    def _take_transfers(self, what: str, sender: str, tick: int, state: _Tick, transfers: tuple[Transfer, ...]) -> Outgoing:
+    def _take_transfers(self, what: str, sender: str, tick: int, state: _Tick | None, transfers: tuple[Transfer, ...]) -> Outgoing:
         """Take the transfers of a batch or relay; return what waited for them."""
         exchange = self.exchange
         if exchange is None or not (exchange.sends(sender) or sender in exchange.arrivals):
@@ -214,8 +213,10 @@ class Join:
         except ExchangeError as error:
             raise JoinError(f"{what} of {sender} at tick {tick}: {error}") from None
 
-    def _let_go(self, tick: int, state: _Tick, settled: Settled) -> Outgoing:
+    def _let_go(self, tick: int, state: _Tick | None, settled: Settled) -> Outgoing:
         """All transfers of an endpoint here, or of another chip, are in: let go what waited for them last."""
+        if state is None:  # the columns' delivery knows it
+            return self._write_bundles(tick, [], settles=True)
         out: Outgoing = []
         for link in settled.links:
             out += self._relay_if_due(tick, state, link)
@@ -225,23 +226,26 @@ class Join:
             self._close_if_through(tick, state)
         return out
 
-    def _take_turn(self, what: str, sender: str, tick: int, sections: int, out: Outgoing) -> _Tick:
+    def _take_turn(self, what: str, sender: str, tick: int, sections: int, out: Outgoing) -> _Tick | None:
         if tick != self.next_tick.get(sender) or sections != self._expects.get(sender):
             need, have = f"tick {self.next_tick.get(sender)}, {self._expects.get(sender)} sections", f"{tick}, {sections}"
             raise JoinError(f"{what} of {sender}: needs {need}; has {have}")
         self.next_tick[sender] = tick + 1
         out += self._unsaid
         self._unsaid = []
-        state = self._open.get(tick)
-        if state is None:
-            if len(self._open) >= self.most_open:
-                have = f"{len(self._open)} ticks are open, the window is {self._window}"
-                raise JoinError(f"{what} of {sender} at tick {tick}: {have}")
-            state = self._open_tick(tick, out)
-        return state
+        opened = self.columns.open_ticks
+        if tick in opened:
+            return self._open.get(tick)
+        if len(opened) >= self.most_open:
+            have = f"{len(opened)} ticks are open, the window is {self._window}"
+            raise JoinError(f"{what} of {sender} at tick {tick}: {have}")
+        return self._open_tick(tick, out)
 
-    def _open_tick(self, tick: int, out: Outgoing) -> _Tick:
-        state = self._open[tick] = _Tick(self)
+    def _open_tick(self, tick: int, out: Outgoing) -> _Tick | None:
+        """Open a tick; return what is in of it, None where the columns' delivery knows."""
+        state = None
+        if self._delivery is None:
+            state = self._open[tick] = _Tick(self)
         self.columns.begin(tick)
         exchange = self.exchange
         if exchange is not None:
@@ -320,7 +324,8 @@ class Join:
         """Let the DRAM take a tick's transfers, and take its batch of the next one."""
         assert self.exchange is not None
         out: Outgoing = []
-        state = self._open.get(tick + 1) or self._open_tick(tick + 1, out)
+        is_open = tick + 1 in self.columns.open_ticks
+        state = self._open.get(tick + 1) if is_open else self._open_tick(tick + 1, out)
         try:
             self.exchange.serve(tick)
         except ExchangeError as error:
@@ -379,10 +384,13 @@ class Join:
 
     def through(self, ticks: int) -> bool:
         """Tell whether the first `ticks` ticks have come in and gone out whole."""
-        return min(self.next_tick.values(), default=ticks) >= ticks and min(self._open, default=ticks) >= ticks
+        return min(self.next_tick.values(), default=ticks) >= ticks and min(self.columns.open_ticks, default=ticks) >= ticks
 
     def counters(self) -> dict[str, Any]:
         """Return copies by endpoint (`count_packets`), events by neighbour, handed on and taken in over the link, and transfers."""
+        if self._delivery is not None:
+            for stream in self.streams.values():
+                stream.events = self._delivery.events_of(self.populations[stream.population])
         packets = count_packets(self.streams.values(), self.populations, self.columns, self._lost_parts)
         transfers = self.exchange.counters() if self.exchange else {}
         return {**packets, "links_out": self.links_out, "links_in": self.links_in, **transfers}

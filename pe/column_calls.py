@@ -19,7 +19,17 @@ from noc.columns import NOT_TAKEN, UNOPENED
 from noc.packet import VALID
 from pe import msgpack_codec as codec
 from pe.box_records import boxes_at
-from pe.column_records import answering_at, columns_at, long_at, open_at, part_at, population_at, sender_at
+from pe.column_records import (
+    answering_at,
+    columns_at,
+    delivery_at,
+    long_at,
+    open_at,
+    page_at,
+    part_at,
+    population_at,
+    sender_at,
+)
 from pe.crc32 import crc32
 
 NO_ROOM, DISAGREE, NO_ANSWER = -3, -4, -5
@@ -41,6 +51,44 @@ def _fits(part: Any, population: Any, section: Array) -> int:
         return events if keys == 0 and values == events * population.item_bytes else EMPTY
     events = keys >> 2
     return events if keys == events << 2 and values == events * population.item_bytes and (valid or not events) else EMPTY
+
+
+@inlined
+def slot_of(columns: Any, tick: int) -> int:
+    """Return the slot of a tick that is open; the ring's size where it is not."""
+    opened, slot = carray(open_at(columns.open), (columns.ring,)), 0
+    while slot < columns.ring and opened[slot].tick != tick:
+        slot += 1
+    return slot
+
+
+@inlined
+def _open(columns: Any, tick: int) -> int:
+    """Open a tick; return its slot, the ring's size where none is free."""
+    slot = slot_of(columns, EMPTY)
+    if slot == columns.ring:
+        return slot
+    column = carray(open_at(columns.open), (columns.ring,))[slot]
+    column.tick, column.used = tick, 0
+    copy_bytes(column.missing, columns.all_missing, 8 * columns.populations)
+    if columns.delivery:
+        delivery = carray(delivery_at(columns.delivery), (1,))[0]
+        copy_bytes(delivery.waiting + 8 * slot * delivery.groups, delivery.all_waiting, 8 * delivery.groups)
+        carray(long_at(delivery.left), (columns.ring,))[slot] = delivery.parts
+        carray(page_at(delivery.page), (columns.ring,))[slot].used = 0
+    return slot
+
+
+@call
+def open_tick(block: int, tick: int, unused: int, unused_too: int) -> int:  # noqa: ARG001 - a call's form
+    """Open a tick; return its slot, the ring's size where none is free."""
+    return _open(carray(columns_at(block), (1,))[0], tick)
+
+
+@call
+def find_tick(block: int, tick: int, unused: int, unused_too: int) -> int:  # noqa: ARG001 - a call's form
+    """Return the slot of a tick, which is open."""
+    return slot_of(carray(columns_at(block), (1,))[0], tick)
 
 
 @call
@@ -66,12 +114,6 @@ def take_batch(block: int, message: int, number: int, size: int) -> int:
         return NOT_TAKEN
     if sender.source < 0 and (at + 1 != body or raw[at] != 0x90):
         return NOT_TAKEN
-    opened, slot = carray(open_at(columns.open), (columns.ring,)), 0
-    while slot < columns.ring and opened[slot].tick != tick:
-        slot += 1
-    if slot == columns.ring:
-        return UNOPENED
-    column = opened[slot]
     parts = carray(part_at(columns.part), (sender.first + count,))
     populations = carray(population_at(columns.population), (columns.populations,))
     for i in range(count):  # in the order of the parts, as a PE writes them
@@ -79,6 +121,12 @@ def take_batch(block: int, message: int, number: int, size: int) -> int:
         population = populations[part.population]
         if sections[i, codec.POPULATION] != population.number or _fits(part, population, sections[i]) < 0:
             return NOT_TAKEN
+    slot = slot_of(columns, tick)
+    if slot == columns.ring and columns.opens:
+        slot = _open(columns, tick)
+    if slot == columns.ring:
+        return UNOPENED
+    column = carray(open_at(columns.open), (columns.ring,))[slot]
     if column.used + at > column.room:
         columns.need = column.used + at
         return NO_ROOM

@@ -20,6 +20,36 @@ POPULATION = np.dtype(
     ]
 )  # fmt: skip
 """`place` is that of its first sender, `order` the address of where each value of a dense one stands (int64), or 0."""
+GROUP = np.dtype([("first", "i8"), ("count", "i8"), ("is_plain", "i8"), ("box", "i8"), ("is_dram", "i8")])
+"""Who waits for the same populations: where those begin among all `waits`, and how many; whether they hear
+ledgers and no checksum, as the host does; the box of their transfers, or -1; whether it is the chip's DRAM, for which nothing is
+written.
+"""
+WAIT = np.dtype([("row", "i8"), ("is_heard", "i8")])
+"""A population that a group waits for, and whether its events go to the group, or no more than that it has come."""
+RUN = np.dtype([("at", "i8"), ("numbers_bytes", "i8"), ("head_bytes", "i8"), ("ledger_bytes", "i8"), ("lanes_bytes", "i8")])
+"""A population's events of a tick, as a section on the wire: where it begins; the bytes before its keys, those before its
+ledger, and those of its ledger and of its lanes.
+"""
+PAGE = np.dtype([("address", "i8"), ("room", "i8"), ("used", "i8")])
+"""Where a tick's runs lie, one behind the other."""
+READY = np.dtype([("group", "i8"), ("begin", "i8"), ("size", "i8")])
+"""A bundle that is written: whose, and where it lies."""
+DELIVERY = np.dtype(
+    [
+        ("columns", "i8"), ("group", "i8"), ("groups", "i8"), ("waits", "i8"), ("hearer", "i8"), ("hearers", "i8"),
+        ("waiting", "i8"), ("all_waiting", "i8"), ("left", "i8"), ("run", "i8"), ("page", "i8"), ("events", "i8"), ("ready", "i8"),
+        ("done", "i8"), ("pending", "i8"), ("written", "i8"), ("out", "i8"), ("room", "i8"), ("used", "i8"), ("need", "i8"),
+        ("parts", "i8"), ("group_of", "i8"), ("write_box", "i8"), ("settles", "i8"), ("is_dram_due", "i8"), ("is_closed", "i8"),
+    ]
+)  # fmt: skip
+"""Bundles that columns write by themselves. Of each population (row), `hearers` (first, number) are the groups, among all of
+`hearer`, that wait for it; of each tick that is open, `waiting` says for how much each group waits, populations and transfers,
+`left` how much is missing, of `parts` in all, `run` where each population lies in its `page`. `events`: of each population.
+`group_of`: each box's group. Of the call that goes on, `done`, `pending`, `written`: columns joined, bundles that may be written,
+and those that are, in `out`, which has `room` where `need` bytes are needed; `settles`: whether what waited for transfers last is
+to be let go, too; `is_dram_due`, `is_closed`: what else came of it.
+"""
 OPEN = np.dtype([("tick", "i8"), ("page", "i8"), ("room", "i8"), ("used", "i8"), ("missing", "i8"), ("cells", "i8")])
 """A tick that may be open: its messages one behind the other, what each population misses, and a cell a place."""
 ANSWERING = np.dtype([("tick", "i8"), ("block", "i8"), ("reply", "i8"), ("sender", "i8")])
@@ -31,8 +61,13 @@ COLUMNS = np.dtype(
         ("histogram", "i8"), ("keys", "i8"), ("values", "i8"), ("ledger", "i8"), ("keys_bytes", "i8"), ("values_bytes", "i8"),
         ("ledger_bytes", "i8"), ("take", "i8"), ("answering", "i8"), ("group", "i8"), ("turn", "i8"), ("reply_bytes", "i8"),
         ("filled", "i8"), ("source", "i8"), ("boxes", "i8"), ("read", "i8"), ("put", "i8"),  # of transfers, where there are any
+        ("all_missing", "i8"), ("join", "i8"), ("delivery", "i8"), ("opens", "i8"),
     ]
 )  # fmt: skip
-sender_at, part_at, population_at, open_at, answering_at, columns_at, long_at = (
-    pointer(kind) for kind in (*map(numba.from_dtype, (SENDER, PART, POPULATION, OPEN, ANSWERING, COLUMNS)), numba.int64)
+sender_at, part_at, population_at, open_at, answering_at, columns_at = (
+    pointer(numba.from_dtype(kind)) for kind in (SENDER, PART, POPULATION, OPEN, ANSWERING, COLUMNS)
 )
+group_at, wait_at, run_at, page_at, ready_at, delivery_at = (
+    pointer(numba.from_dtype(kind)) for kind in (GROUP, WAIT, RUN, PAGE, READY, DELIVERY)
+)
+long_at = pointer(numba.int64)

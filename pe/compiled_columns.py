@@ -5,17 +5,17 @@ What is not exactly the batch that is due is left to Python, and nothing is done
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from models.compute.bound_calls import called
 from models.network import Array
-from noc.columns import CROWDED, NOT_TAKEN, Columns, joined
+from noc.columns import CROWDED, NOT_TAKEN, Columns, Delivery, joined
 from noc.exchange import Exchange, Settled
 from noc.packet import HOST, Section
-from noc.streams import Population
+from noc.streams import Group, Population
 from pe import msgpack_codec as codec
 from pe.bound_tick import Tick, on_bytes
 from pe.column_calls import (
@@ -26,10 +26,13 @@ from pe.column_calls import (
     SAID,
     SEALED,
     answer_all,
+    find_tick,
     join_column,
+    open_tick,
     take_batch,
 )
 from pe.column_records import ANSWERING, COLUMNS, OPEN, PART, POPULATION, SENDER
+from pe.compiled_delivery import CompiledDelivery
 from pe.record_words import view_of, words_of
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ _MOST_OPEN = 1 << 12
 _OUT, _ROOM, _NEED, _KEYS, _LEDGER_BYTES, _ANSWERING, _GROUP, _TURN, _REPLY_BYTES, _FILLED, _SOURCE = words_of(
     COLUMNS, "out", "room", "need", "keys", "ledger_bytes", "answering", "group", "turn", "reply_bytes", "filled", "source"
 )
-_TICK, _USED = words_of(OPEN, "tick", "used")
+(_TICK,) = words_of(OPEN, "tick")
 _OPEN_WORDS, _SENDER_WORDS = OPEN.itemsize // 8, SENDER.itemsize // 8  # the first word of a sender is the tick that is due
 
 
@@ -79,7 +82,9 @@ class _Group(NamedTuple):
 
 
 class CompiledColumns(Columns):
-    """`Columns` that takes batches by their bytes."""
+    """`Columns` that takes batches by their bytes. `numbers`: of senders, by name; `block`, `take_address`: what compiled code puts
+    batches in by (`take_batch`).
+    """
 
     @staticmethod
     def make_exchange(chip: int, plan: Sequence[Any], first: int, most_open: int) -> Exchange:
@@ -96,13 +101,13 @@ class CompiledColumns(Columns):
         if most_open > _MOST_OPEN:
             raise ValueError(f"{most_open} ticks may be open; at most {_MOST_OPEN}")
         most_open = max(most_open, 0)
-        self._numbers = {name: number for number, name in enumerate(self.next_tick)}
-        self._senders = np.zeros(len(self._numbers), SENDER)
+        self.numbers = {name: number for number, name in enumerate(self.next_tick)}
+        self._senders = np.zeros(len(self.numbers), SENDER)
         self._senders["next"] = first
-        self.next_tick = _Ticks(self._numbers, self._senders)
+        self.next_tick = _Ticks(self.numbers, self._senders)
         self._held: list[Any] = []  # what addresses lie in
         self._rows = {population.number: row for row, population in enumerate(self._own)}
-        places, owned = 0, {name: list[tuple[int, int, int]]() for name in self._numbers}
+        places, owned = 0, {name: list[tuple[int, int, int]]() for name in self.numbers}
         self._populations = np.zeros(len(self._own), POPULATION)
         for population, record in zip(self._own, self._populations, strict=True):
             payload, order = population.payload, population.order
@@ -118,13 +123,12 @@ class CompiledColumns(Columns):
         self._part_of: dict[tuple[int, str], int] = {}
         at = 0
         for name, own in owned.items():
-            sender = self._senders[self._numbers[name]]
+            sender = self._senders[self.numbers[name]]
             sender["first"], sender["sections"], sender["source"] = at, len(own) if own else EMPTY, EMPTY
             for row, place, values in own:
                 self._parts[at]["population"], self._parts[at]["place"], self._parts[at]["values"] = row, place, values
                 self._part_of[self._own[row].number, name] = at
                 at += 1
-        self._slots, self._free = dict[int, int](), list(range(most_open))
         self._open_ticks = np.zeros(most_open, OPEN)
         self._open_ticks["tick"] = EMPTY
         self._missing = np.zeros((most_open, len(self._own)), np.int64)
@@ -139,25 +143,27 @@ class CompiledColumns(Columns):
         self._state = np.zeros(1, COLUMNS)
         # Words by their place: a record's field by its name takes several times as long, and a tick asks for dozens.
         self._words, self._opened = view_of(self._state), view_of(self._open_ticks)
-        self._all_missing, self._first_places = self._populations["places"].copy(), self._populations["place"].tolist()
+        self._first_places = self._populations["place"].tolist()
         state = self._state[0]
         for name, array in (
             ("sender", self._senders), ("part", self._parts), ("population", self._populations), ("open", self._open_ticks),
             ("sections", np.zeros((most + 1, codec.COLUMNS), np.int64)), ("full", self._full),
-            ("histogram", np.zeros(1 << DIGIT_BITS, np.int64)),
+            ("histogram", np.zeros(1 << DIGIT_BITS, np.int64)), ("all_missing", self._populations["places"].copy()),
         ):  # fmt: skip
             state[name] = self._address(array)
         state["populations"], state["ring"], state["places"], state["most"] = len(self._own), most_open, places, most
-        state["take"] = take_batch.address
+        self.take_address = state["take"] = take_batch.address
+        state["join"] = join_column.address
         self._exchange: CompiledExchange | None = exchange  # type: ignore[assignment]  # as it is made below
         if self._exchange is not None:
             state["boxes"], state["read"], state["put"] = self._exchange.calls
-            for name in self._numbers:
-                self._senders[self._numbers[name]]["source"] = self._exchange.sources.get(name, EMPTY)
+            for name in self.numbers:
+                self._senders[self.numbers[name]]["source"] = self._exchange.sources.get(name, EMPTY)
         self._make_out(_PAGE_BYTES)
         self._groups: dict[tuple[str, ...], _Group] = {}
-        self._block = int(self._state.ctypes.data)
+        self.block = int(self._state.ctypes.data)
         self._take, self._join, self._answer = on_bytes(take_batch), called(join_column), on_bytes(answer_all)
+        self._begin, self._find = called(open_tick), called(find_tick)
 
     def _address(self, array: Array) -> int:
         self._held.append(array)
@@ -173,24 +179,55 @@ class CompiledColumns(Columns):
 
     def begin(self, tick: int) -> None:
         """Open a tick."""
-        slot = self._slots[tick] = self._free.pop()
-        self._opened[slot * _OPEN_WORDS + _TICK], self._opened[slot * _OPEN_WORDS + _USED] = tick, 0
-        self._missing[slot] = self._all_missing
+        if self._begin(self.block, tick, 0, 0) == len(self._open_ticks):
+            raise IndexError(f"tick {tick}: {len(self._open_ticks)} are open, and there is room for no more")
 
     def end(self, tick: int) -> None:
         """Forget a tick, all of which is through."""
-        slot = self._slots.pop(tick)
-        self._opened[slot * _OPEN_WORDS + _TICK] = EMPTY
-        self._free.append(slot)
+        self._opened[self.slot_of(tick) * _OPEN_WORDS + _TICK] = EMPTY
+
+    @property
+    def open_ticks(self) -> Collection[int]:
+        """The ticks that are open."""
+        return [tick for tick in self._open_ticks["tick"].tolist() if tick != EMPTY]
+
+    def slot_of(self, tick: int) -> int:
+        """Return the slot of a tick, which is open."""
+        return self._find(self.block, tick, 0, 0)
+
+    def delivery(self, groups: Sequence[Group]) -> Delivery | None:
+        """Return what writes the bundles of groups where all comes from here."""
+        delivery = CompiledDelivery(self, groups, self._rows, len(self._open_ticks), self._exchange)
+        self._held.append(delivery)
+        self._state[0]["delivery"], self._state[0]["opens"] = delivery.address, self._exchange is None
+        return delivery
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether what was taken last had transfers put into boxes."""
+        return self._exchange is not None and bool(self._words[_SOURCE] >= 0)
+
+    def note_full(self, rows: Sequence[int]) -> None:
+        """Note columns that were filled by what Python has put there."""
+        self._full[: len(rows)] = rows
+        self._words[_FILLED] = len(rows)
+
+    def full_population(self, at: int) -> Population:
+        """Return the population of one of the columns that were filled last."""
+        return self._own[int(self._full[at])]
+
+    def make_room_to_join(self) -> None:
+        """Make room for what was just too much to be joined."""
+        self._make_out(2 * self._words[_NEED])
 
     def has(self, tick: int, population: Population, slot: int) -> bool:
         """Tell whether a sender has said its section of a tick."""
         place = self._populations[self._rows[population.number]]["place"] + slot
-        return bool(self._cells[self._slots[tick], place, SAID] == tick)
+        return bool(self._cells[self.slot_of(tick), place, SAID] == tick)
 
     def put(self, tick: int, population: Population, sender: str, section: Section, events: int) -> bool:
         """Put a sender's section of so many events where it belongs; tell whether its column is full."""
-        slot, row = self._slots[tick], self._rows[population.number]
+        slot, row = self.slot_of(tick), self._rows[population.number]
         part, content = self._parts[self._part_of[population.number, sender]], (section.keys, section.values, section.lanes)
         raw = b"".join((*content, section.ledger))
         self._make_room(slot, len(raw))
@@ -218,11 +255,11 @@ class CompiledColumns(Columns):
 
     def join(self, tick: int, population: Population) -> Section:
         """Return a full column as one section; JoinError where its parts do not agree, or have a key that is that of no unit."""
-        slot, row, words = self._slots[tick], self._rows[population.number], self._words
-        code = self._join(self._block, slot, row, 0)
+        slot, row, words = self.slot_of(tick), self._rows[population.number], self._words
+        code = self._join(self.block, slot, row, 0)
         if code == NO_ROOM:
-            self._make_out(2 * words[_NEED])
-            code = self._join(self._block, slot, row, 0)
+            self.make_room_to_join()
+            code = self._join(self.block, slot, row, 0)
         first = self._first_places[row]
         if code:
             parts = {name: self._section(slot, first + at, population) for name, at in population.slots.items()}
@@ -258,16 +295,16 @@ class CompiledColumns(Columns):
         its transfers where they go; return how many columns are full now (`full`) and for how much the last transfers are in
         (`settled`), or why nothing was done.
         """
-        number = self._numbers.get(sender, EMPTY)
+        number = self.numbers.get(sender, EMPTY)
         if number == EMPTY or not raw or (is_sealed and raw[0] != SEALED and sender != HOST):
             return NOT_TAKEN
-        taken: int = self._take(self._block, raw, number, len(raw))
+        taken: int = self._take(self.block, raw, number, len(raw))
         while taken in (NO_ROOM, CROWDED):
             if taken == NO_ROOM:
-                self._make_room(self._slots[self.next_tick[sender]], len(raw))
+                self._make_room(self.slot_of(self.next_tick[sender]), len(raw))
             elif self._exchange is not None:
                 self._exchange.make_room()
-            taken = self._take(self._block, raw, number, len(raw))
+            taken = self._take(self.block, raw, number, len(raw))
         return taken
 
     @property
@@ -278,7 +315,7 @@ class CompiledColumns(Columns):
     @property
     def settled(self) -> Settled | None:
         """What waited for the transfers of what was taken last; None where its sender may send none."""
-        return None if self._exchange is None or self._words[_SOURCE] < 0 else self._exchange.settled
+        return self._exchange.settled if self._exchange is not None and self.has_settled else None
 
     def answers(self, names: tuple[str, ...], endpoints: Mapping[str, Any], raw: bytes) -> Iterator[tuple[str, int, bytes]]:
         """Have endpoints answer a bundle, and take the batches that they answer by; yield what is left to do: (who, what its batch
@@ -290,7 +327,7 @@ class CompiledColumns(Columns):
             return
         while turn < len(names):
             words[_ANSWERING], words[_GROUP], words[_TURN] = group.address, len(names), turn
-            taken: int = self._answer(self._block, raw, 0, len(raw))
+            taken: int = self._answer(self.block, raw, 0, len(raw))
             if not taken:
                 return
             turn = words[_TURN]
@@ -303,12 +340,12 @@ class CompiledColumns(Columns):
     def _group(self, names: tuple[str, ...], endpoints: Mapping[str, Any]) -> _Group | None:
         """Return endpoints as compiled code calls them, whose ticks are bound once in their lives; None before that."""
         ticks = [getattr(endpoints[name], "tick", None) for name in names]
-        if None in ticks or not self._numbers.keys() >= {*names}:
+        if None in ticks or not self.numbers.keys() >= {*names}:
             return None
         records = np.zeros(len(names), ANSWERING)
         for record, name, tick in zip(records, names, ticks, strict=True):
             assert tick is not None
             record["tick"], record["block"], record["reply"] = tick.address, tick.block, tick.reply_at
-            record["sender"] = self._numbers[name]
+            record["sender"] = self.numbers[name]
         group = self._groups[names] = _Group(ticks, records, int(records.ctypes.data))  # type: ignore[arg-type]  # none is None
         return group

@@ -51,8 +51,9 @@ _OPEN_WORDS = OPEN.itemsize // 8
 
 
 class CompiledExchange(Exchange):
-    """`Exchange` whose transfers are bytes. `sources`: the number of each whose transfers are waited for; `calls`: addresses of its
-    state, of what reads a batch's transfers, and of what puts them into boxes.
+    """`Exchange` whose transfers are bytes. `sources`: the number of each whose transfers are waited for; `boxes`: of each target
+    and link; `calls`: addresses of its state, of what reads a batch's transfers, and of what puts them into boxes; `write_address`:
+    of what writes a message with those of a box.
     """
 
     def __init__(self, chip: int, plan: Sequence[Any], first: int = 0, most_open: int = 1) -> None:
@@ -60,9 +61,9 @@ class CompiledExchange(Exchange):
         if not 0 <= most_open <= _MOST_OPEN:
             raise ValueError(f"{most_open} ticks may be open; at most {_MOST_OPEN}")
         self.sources: Mapping[str | int, int] = {source: number for number, source in enumerate(self.ways)}
-        self._places = {name: number for number, name in enumerate((*self.targets, *self.links))}
-        self._box_names = [*self._places]
-        self._neighbours = {name: len(self.ways) + len(self._places) + number for number, name in enumerate(self.arrivals)}
+        self.boxes = {name: number for number, name in enumerate((*self.targets, *self.links))}
+        self._box_names = [*self.boxes]
+        self._neighbours = {name: len(self.ways) + len(self.boxes) + number for number, name in enumerate(self.arrivals)}
         self._state, self._held = np.zeros(1, BOXES), dict[str, Array]()
         self._words = view_of(self._state)
         self._block = int(self._state.ctypes.data)
@@ -75,6 +76,7 @@ class CompiledExchange(Exchange):
         if self.dram is not None:
             self._write_dram()
         self.calls = self._block, read_transfers.address, put_transfers.address
+        self.write_address = write_box.address
         self._head: tuple[int, tuple[Section, ...], bytes] = -1, (), b""  # of the bundle that was written last
         self._write, self._settle_all, self._put_last, self._serve = (
             on_bytes(write_box),
@@ -101,7 +103,7 @@ class CompiledExchange(Exchange):
             if (raw := _on_wire(name)) is not None:
                 rows[number, : len(raw)] = np.frombuffer(raw, np.uint8)
                 if name in may_be_answered:
-                    answers[number] = self._places.get(self.box_of(name, self._chip), _NOBODY)
+                    answers[number] = self.boxes.get(self.box_of(name, self._chip), _NOBODY)
         ranks = self._hold("ranks", np.zeros(len(self._names), np.int64))
         ranks[np.array(sorted(range(len(self._names)), key=self._names.__getitem__))] = np.arange(len(self._names))
         self._state[0]["named"] = len(self._names)
@@ -112,30 +114,30 @@ class CompiledExchange(Exchange):
         waits: list[int] = []
         for row, (source, way) in zip(sources, self.ways.items(), strict=True):
             row["name"], row["first"], row["settle"] = _NOBODY, len(allowed), len(waits)
-            waits += [*(self._places[name] for name in (*way.targets, *way.links)), len(self._places)]
+            waits += [*(self.boxes[name] for name in (*way.targets, *way.links)), len(self.boxes)]
             row["settles"] = len(waits) - row["settle"]
             if isinstance(source, str) and _on_wire(source) is not None:
                 row["name"] = self._ids[source]
                 for name in sorted(self.allowed[source]):
-                    place = self._places.get(self.box_of(name, self._chip), _NOBODY)
+                    place = self.boxes.get(self.box_of(name, self._chip), _NOBODY)
                     if _on_wire(name) is not None and place != _NOBODY:
                         allowed.append((self._ids[name], place, is_dram(name)))
                 row["allowed"] = len(allowed) - row["first"]
         self._hold("allowed", np.array(allowed or [(0, 0, False)], ALLOWED))
         self._hold("settle", np.array(waits, np.int64))
-        self._settled = self._hold("settled", np.zeros(len(self._places) + 1, np.int64))
+        self._settled = self._hold("settled", np.zeros(len(self.boxes) + 1, np.int64))
         state = self._state[0]
-        state["sources"], state["boxes"] = len(self.ways), len(self._places)
+        state["sources"], state["boxes"] = len(self.ways), len(self.boxes)
 
     def _open_slots(self, most_open: int) -> None:
-        entities = len(self.ways) + len(self._places) + len(self._neighbours)
+        entities = len(self.ways) + len(self.boxes) + len(self._neighbours)
         self._slots, self._free = dict[int, int](), list(range(most_open))
         opened = self._hold("open", np.zeros(most_open, OPEN))
         opened["tick"] = _NOBODY
         self._opened = view_of(opened)
-        self._chains = np.zeros((most_open, len(self._places), CHAIN), np.int64)
-        self._left = np.zeros((most_open, len(self._places) + 1), np.int64)
-        self._all_left = np.array([*(self.sources_of[name] for name in self._places), len(self.ways)], np.int64)
+        self._chains = np.zeros((most_open, len(self.boxes), CHAIN), np.int64)
+        self._left = np.zeros((most_open, len(self.boxes) + 1), np.int64)
+        self._all_left = np.array([*(self.sources_of[name] for name in self.boxes), len(self.ways)], np.int64)
         self._counts, self._counted = (
             np.zeros((most_open, entities, len(KINDS)), np.int64),
             np.zeros((entities, len(KINDS)), np.int64),
@@ -157,6 +159,10 @@ class CompiledExchange(Exchange):
     def _make_order(self, rows: int) -> None:
         self._hold("order", np.zeros(rows, np.int64))
         self._hold("other", np.zeros(rows, np.int64))
+
+    def make_out(self) -> None:
+        """Make room for a message that was just too large."""
+        self._make_out(2 * self._words[_NEED])
 
     def _make_out(self, size_bytes: int) -> None:
         self._buffer = view_of_bytes(self._hold("out", np.zeros(size_bytes, np.uint8)))
@@ -212,7 +218,7 @@ class CompiledExchange(Exchange):
         super().take_relayed(tick, neighbour, transfers)
 
     def _put(self, tick: int, transfer: Transfer, name: str) -> None:
-        place = self._places.get(name)
+        place = self.boxes.get(name)
         if place is None:
             raise ExchangeError(f"a transfer to {transfer.target}, to which no way leads")
         slot, raw = self._slots[tick], encode_transfer(transfer)
@@ -245,7 +251,7 @@ class CompiledExchange(Exchange):
     def settled(self) -> Settled:
         """What waited for the transfers that were put into boxes last."""
         ready = self._settled[: self._words[_READY]].tolist()
-        is_through = bool(ready) and ready[-1] == len(self._places)
+        is_through = bool(ready) and ready[-1] == len(self.boxes)
         names = [self._box_names[number] for number in (ready[:-1] if is_through else ready)]
         targets = sum(number < len(self.targets) for number in ready)  # links come behind them
         return Settled(names[:targets], names[targets:], is_through)
@@ -263,10 +269,10 @@ class CompiledExchange(Exchange):
         return self._written(tick, link, encode(Relay(tick, heads, sections)))
 
     def _written(self, tick: int, name: str, head: bytes) -> Packed:
-        place = self._slots[tick] * len(self._places) + self._places[name]
+        place = self._slots[tick] * len(self.boxes) + self.boxes[name]
         size: int = self._write(self._block, head, place, len(head))
         if size == CROWDED:
-            self._make_out(2 * self._words[_NEED])
+            self.make_out()
             size = self._write(self._block, head, place, len(head))
         return Packed(tick, self._buffer[:size].tobytes())
 
@@ -276,7 +282,7 @@ class CompiledExchange(Exchange):
         """
         assert self.dram is not None
         words, store, after = self._words, self.dram.store, self._slots[tick + 1]
-        place = self._slots[tick] * len(self._places) + self._places[self.dram_name]
+        place = self._slots[tick] * len(self.boxes) + self.boxes[self.dram_name]
         words[_SENDER], words[_DONE] = self.sources.get(self.dram_name, 0), 0
         words[_READ_BYTES] = words[_WRITTEN_BYTES] = 0
         while code := self._serve(self._block, place, after, 0):

@@ -67,11 +67,15 @@ def _bin(raw: Array, at: int) -> tuple[int, int]:
 
 
 @inlined
+def _bytes_of(value: int) -> int:
+    return 1 if value < 0x80 else 2 if value < 1 << 8 else 3 if value < 1 << 16 else 5 if value < _MOST_WORD else 9
+
+
+@inlined
 def shortest_number(raw: Array, at: int) -> tuple[int, int]:
     """Return a whole number from 0 to 2^62 and where it ends, both negative where there is none or it could be shorter."""
     value, end = _number(raw, at)
-    need = 1 if value < 0x80 else 2 if value < 1 << 8 else 3 if value < 1 << 16 else 5 if value < _MOST_WORD else 9
-    return (value, end) if end - at == need else (_UNREADABLE, _UNREADABLE)
+    return (value, end) if end - at == _bytes_of(value) else (_UNREADABLE, _UNREADABLE)
 
 
 @inlined
@@ -294,6 +298,12 @@ def put_transfer(out: Array, at: int, row: Array, own: Array, target: Array, dat
     """
     at = put_transfer_head(out, at, row[KIND], own, target, int(row[NUMBER]), int(row[ADDRESS]), int(row[SIZE]))
     return put_bin(out, at, data, int(row[SIZE]) if row[KIND] != READ else 0)
+
+
+@inlined
+def bytes_of_numbers(population: int, flags: int, position: int) -> int:
+    """Return how many bytes of a section stand before its keys."""
+    return 1 + _bytes_of(population) + _bytes_of(flags) + _bytes_of(position)
 
 
 @inlined

@@ -58,7 +58,8 @@ def said(links, sent):
     out = []
     for sender, raw in [*sent, (p.HOST, encode(p.Letter(ROUTER, encode(p.Read()))))]:
         for outgoing in (links.handle_bytes(sender, raw), links.take_chatter()):
-            out.append([(to, message if isinstance(message, bytes) else encode(message)) for to, message in outgoing])
+            packed = [(to, message if isinstance(message, bytes) else encode(message)) for to, message in outgoing]
+            out.append(sorted(packed, key=lambda one: one[0]))  # stable: in which order others are sent theirs is nobody's business
     return out
 
 
