@@ -88,6 +88,13 @@ class ChipRouter:
         """How many ticks may be under way; 0 before the configuration."""
         return self._join.most_open if self._join else 0
 
+    @property
+    def columns(self) -> Columns | None:
+        """Where batches may be put as they come; None before the configuration, and while the host waits for an answer that comes
+        with a tick: it is looked for after each batch.
+        """
+        return self._join.columns if self._join is not None and not self._is_asked else None
+
     def undelivered(self, why: str) -> Outgoing:
         """Tell the host that an endpoint could not be reached or its queue was full: the run cannot go on."""
         return self._fault(why)
@@ -119,6 +126,10 @@ class ChipRouter:
         except JoinError as error:
             return self._fault(str(error))
         return out if out is None or not self._is_asked else out + self._answers(self._join)
+
+    def handle_filled(self, sender: str) -> Outgoing:
+        """A batch of `sender` was put into the columns, and filled some; return what goes out because of it."""
+        return [] if self._join is None else self._filled(self._join, sender)
 
     def have_answered(self, names: tuple[str, ...], endpoints: Mapping[str, Any], raw: bytes) -> tuple[Outgoing, Sequence[str]]:
         """Have endpoints of this process, by name, answer a bundle (`Pe.answer_bytes`), and take their batches at once; return what
@@ -251,6 +262,7 @@ class ChipRouter:
         if self._read_after is not None and join.through(self._read_after):
             self._read_after = None
             out += self._say(packet.Reading({**join.counters(), "malformed": self._malformed, "links": self.link_counts.record()}))
+        self._is_asked = self._read_after is not None or (join.dram is not None and join.dram.is_to_save)
         return out
 
     def _configure(self, message: Configure) -> Outgoing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from noc.link_end import LinkEnd
 from noc.packet import HOST, Again, Batch, Carry, Message, Outgoing, Relay
 from noc.router import ChipRouter
+from noc.transport import TAKEN
 from noc.wire import WireError, decode
 from noc.wiring import Wiring
 
@@ -50,7 +51,7 @@ class RouterLinks:
         """Take the bytes of one message; return what goes out because of it."""
         router = self._router
         # Nearly all are batches that are due, several hundred times a tick.
-        out = router.handle_batch(sender, raw, is_sealed=True)
+        out = router.handle_filled(sender) if raw is TAKEN else router.handle_batch(sender, raw, is_sealed=True)
         if out is None:
             try:
                 message = self._hear(sender, decode(raw), raw)

@@ -34,8 +34,12 @@ class LinkedCore(Protocol):
 
 def post(transport: Transport, outgoing: Outgoing) -> None:
     """Send what a core returned: each message packed once."""
+    send_all = getattr(transport, "send_all", None)
     for destinations, message in outgoing:
         raw = message if isinstance(message, bytes) else encode(message)
+        if send_all is not None:
+            send_all(destinations, raw)
+            continue
         for destination in destinations:
             transport.send(destination, raw)
 

@@ -6,6 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from noc.packet import Message, Outgoing
 
+TAKEN = b"\0 taken"
+"""In place of the bytes of a batch (it is told by being this object): a router's columns have it, and it filled some of them."""
+
 
 class TransportError(RuntimeError):
     """A message that could not be handed over; names the endpoint."""
@@ -30,7 +33,7 @@ class Core(Protocol):
 
 
 class Transport(Protocol):
-    """An endpoint's way to its peers."""
+    """An endpoint's way to its peers. One that has `send_all(destinations, raw)` is handed a message for all of them at once."""
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """Return (sender, bytes) of the next message, or None after `timeout_s` seconds without one."""

@@ -164,6 +164,7 @@ def _warm() -> None:
 
 
 def _load_all() -> None:
+    import pe.router_loop
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
     from models.compute import exponentials  # noqa: F401 - the reference's
     from models.compute.compiling import compile_callbacks

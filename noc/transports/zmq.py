@@ -6,11 +6,13 @@ queue is bounded and a full one is an error with a name (`ROUTER_MANDATORY`, sen
 packet is ever lost in silence; the host's window keeps the queues far from full.
 """
 
+import ctypes
 import os
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import zmq
 
@@ -23,10 +25,39 @@ PROCESSES = True
 JOINS_MACHINES = True
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
 _CALL_AGAIN_MS = 10  # between two calls to a neighbour that is not up yet
-_AWAKE_S = 30e-6  # that a router looks out for the next message before it sleeps: to be woken takes as long
+AWAKE_S = 30e-6  # that a router looks out for the next message before it sleeps: to be woken takes as long
 _CLOSE_LINGER_MS = 200  # enough for a last `Stopped` or `Fault`, short enough for any exit
 # Plain integers: combining the library's flags anew for each message costs more than the send itself.
-_MORE, _AT_ONCE = int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.NOBLOCK)
+FIRST_FRAME, DO_NOT_WAIT = int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.NOBLOCK)
+MESSAGE_BYTES = 64  # of a zmq_msg_t: zmq.h
+
+
+class Libzmq(NamedTuple):
+    """Addresses of libzmq's functions."""
+
+    zmq_msg_recv: int
+    zmq_msg_data: int
+    zmq_msg_more: int
+    zmq_msg_init: int
+    zmq_msg_init_size: int
+    zmq_msg_copy: int
+    zmq_msg_send: int
+    zmq_msg_close: int
+    zmq_send: int
+    zmq_errno: int
+
+
+@cache
+def libzmq() -> Libzmq | None:
+    """Return the functions of the library that pyzmq has loaded; None where they cannot be found."""
+    try:
+        from zmq.backend.cython import _zmq
+
+        library = ctypes.CDLL(_zmq.__file__)  # asked for a name, it looks into the libraries that it is linked to
+        found = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in Libzmq._fields]
+    except (ImportError, OSError, AttributeError):
+        return None
+    return Libzmq(*found)
 
 
 def new_address() -> str:
@@ -85,22 +116,35 @@ class RouterSocket:
             self.socket.connect(theirs)
         self._receive: Any = self.socket.recv
 
+    @property
+    def address(self) -> int:
+        """Where libzmq has the socket."""
+        return int(self.socket.underlying)
+
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """Return the next (sender, bytes), or None after `timeout_s` seconds."""
-        if timeout_s != self._timeout_s:
-            # The socket's own time limit: a blocking receive is one call, where polling first would be three.
-            self.socket.setsockopt(zmq.RCVTIMEO, int(timeout_s * 1000))
-            self._timeout_s = timeout_s
+        self.wait_at_most(timeout_s)
         try:
             identity = self._receive_awake() or self._receive()
         except zmq.Again:
             return None
-        sender = self._names.get(identity) or self._prove(identity)
+        sender = self.prove(identity)
         payload = self._receive(copy=False)  # as a Frame, which knows whether more follow
-        if not payload.more and sender is not STRANGER:
-            return sender, payload.bytes
-        while payload.more:
-            payload = self._receive(copy=False)
+        return self.join_frames(sender, payload.bytes, more=payload.more)
+
+    def wait_at_most(self, timeout_s: float) -> None:
+        """Let a receive that waits come back after so many seconds."""
+        if timeout_s != self._timeout_s:
+            # The socket's own time limit: a blocking receive is one call, where polling first would be three.
+            self.socket.setsockopt(zmq.RCVTIMEO, int(timeout_s * 1000))
+            self._timeout_s = timeout_s
+
+    def join_frames(self, sender: str, raw: bytes, *, more: bool) -> tuple[str, bytes]:
+        """Return who says what, after the first frame behind the identity: b"" for several, and for a stranger's."""
+        if not more and sender is not STRANGER:
+            return sender, raw
+        while more:
+            more = self._receive(copy=False).more
         return sender, b""  # nothing decodes as no message, and is counted as such
 
     def _receive_awake(self) -> bytes | None:
@@ -108,32 +152,34 @@ class RouterSocket:
         end_s = 0.0
         while True:
             try:
-                return bytes(self._receive(_AT_ONCE))
+                return bytes(self._receive(DO_NOT_WAIT))
             except zmq.Again:
                 now_s = time.perf_counter()
-                end_s = end_s or now_s + _AWAKE_S
+                end_s = end_s or now_s + AWAKE_S
                 if now_s >= end_s:
                     return None
                 os.sched_yield()  # to whoever it waits for
 
-    def _prove(self, identity: bytes) -> str:
-        name = name_in(identity, self._secret)
-        if name != STRANGER:
-            self._names[identity] = name
-            return name
-        return STRANGER
+    def prove(self, identity: bytes) -> str:
+        """Return the name that an identity proves; STRANGER where it proves none."""
+        name = self._names.get(identity)
+        if name is None:
+            name = name_in(identity, self._secret)
+            if name != STRANGER:
+                self._names[identity] = name
+        return name
 
     def send(self, destination: str, raw: bytes) -> None:
         """Hand over one message; TransportError where the destination is unknown or its queue is full."""
         try:
-            self.socket.send(self._routing_id(destination), _MORE)
+            self.socket.send(self._routing_id(destination), FIRST_FRAME)
             if raw is not self._raw:
                 self._raw, self._frame = raw, None
-                self.socket.send(raw, _AT_ONCE)
+                self.socket.send(raw, DO_NOT_WAIT)
                 return
             if self._frame is None:  # a bundle goes to a layer's PEs one after another: it is copied once more, not for each
                 self._frame = zmq.Frame(raw, copy=True)
-            self.socket.send(self._frame, _AT_ONCE, copy=False)
+            self.socket.send(self._frame, DO_NOT_WAIT, copy=False)
         except zmq.ZMQError as error:
             raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
 
