@@ -120,6 +120,16 @@ def play(router, sent):
     return [out for sender, batch in sent for out in router.handle(sender, batch)]
 
 
+def test_batches_are_put_into_columns_as_they_come_but_while_the_host_waits_for_an_answer():
+    """What it asked for comes with a tick, so each batch is looked at until it has come, and no longer."""
+    router = new_router()
+    assert router.columns is not None
+    assert command(router, p.Read(1)) == []
+    assert router.columns is None
+    play(router, [(name, p.Batch(0, tuple(section(n) for n in numbers))) for name, numbers in OWNS.items()])
+    assert router.columns is not None
+
+
 # --- joining ----------------------------------------------------------------------------------------------------------
 
 
