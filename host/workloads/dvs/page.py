@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from host.show.blocks import Figure, Html, details, heading, listing, paragraph, section, table
-from host.show.confusion import confusion_figure
+from host.show.confusion_figure import confusion_figure
 from host.workloads.dvs.results import compare_in_words
 
 _COLUMNS = ("sample", "subject", "class", "found", "by torch")

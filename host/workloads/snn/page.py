@@ -7,7 +7,7 @@ import numpy as np
 
 from host.show import canvas, plots
 from host.show.blocks import Figure, Html, details, heading, listing, paragraph, section, table
-from host.show.confusion import confusion_figure
+from host.show.confusion_figure import confusion_figure
 from host.workloads.snn.results import beside_published, by_layer
 from host.workloads.snn.summary import answer_words
 from models.palette import SERIES
