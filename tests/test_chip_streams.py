@@ -32,6 +32,7 @@ ALL = [(8, mapping) for mapping in strategies.names()]
 
 
 @pytest.mark.parametrize(("chips", "mapping"), [(2, "uniform"), (3, "uniform"), *ALL, (48, "uniform")], ids=str)
+@pytest.mark.slow_but("3-uniform", "8-balanced", "8-clustered", "48-uniform")
 def test_any_number_of_chips_in_one_process(run, reference, chips, mapping):
     outcome = run(pes=48, chips=chips, mapping=mapping, transport="mem")
     assert answer(outcome) == reference
@@ -39,6 +40,7 @@ def test_any_number_of_chips_in_one_process(run, reference, chips, mapping):
 
 
 @pytest.mark.parametrize(("chips", "mapping"), [(1, "uniform"), (2, "uniform"), (4, "uniform"), *ALL], ids=str)
+@pytest.mark.slow_but("4-uniform", "8-clustered")
 def test_any_number_of_chips_over_processes(run, reference, chips, mapping):
     outcome = run(pes=16, chips=chips, mapping=mapping)
     assert answer(outcome) == reference
@@ -77,6 +79,7 @@ def test_any_order_of_arrival(run, reference, chips, seed):
     [{"0>1": 0.02}, {"router@1": 0.01}, {"PE(1,1,0)@3": 0.02}, {"1>0": 0.01, "2>1": 0.02, "PE(1,1,0)@1": 0.01}],
     ids=lambda slow: ",".join(slow),
 )
+@pytest.mark.slow_but("router@1", "1>0,2>1,PE(1,1,0)@1")
 def test_whoever_is_slow(run, reference, slow):
     assert answer(run(pes=8, chips=4, faults=Faults(slow))) == reference
 
@@ -119,6 +122,7 @@ def test_a_process_of_another_chip_that_is_killed_is_named_and_the_run_ends(run,
 
 
 @pytest.mark.parametrize("name", ["router@1", "router@3"])
+@pytest.mark.slow_but("router@1")
 def test_a_router_that_stands_still_is_named_and_nobody_else(run, name):
     outcome, seconds = hit(run, name, signal.SIGSTOP, chips=4, stall_s=2.0)
     assert outcome.code is Exit.STALLED

@@ -8,7 +8,7 @@ import pytest
 
 from host.faults import Faults
 from tests.tools.gestures import answer, run, save_paper_sized, save_small
-from tests.tools.grids import pairs, some
+from tests.tools.grids import some
 
 pytestmark = pytest.mark.timeout(120)  # 128 processes take seconds, on a machine that is busy a minute
 SAMPLES = 7  # one more than the paper's batch: its last round is not full
@@ -51,12 +51,15 @@ def test_the_paper_s_network(paper_file, paper_answer, pes, batch, transport):
     assert answer(run(paper_file, samples=SAMPLES, pes=pes, batch=batch, transport=transport)) == paper_answer
 
 
-@pytest.mark.parametrize(("pes", "form"), pairs(range(1, 9), ("dense", "csr", "packed")))
+@pytest.mark.parametrize(
+    ("pes", "form"),
+    some(itertools.product(range(1, 9), ("dense", "csr", "packed")), {(1, "dense"), (3, "packed"), (8, "csr")}.__contains__),
+)
 def test_a_small_dense_network_on_few_pes(small_file, small_answer, pes, form):
     assert answer(run(small_file, samples=SAMPLES, pes=pes, format=form)) == small_answer
 
 
-@pytest.mark.parametrize("batch", some([1, 2, 3, 4, 5, 7, 9], {1, 4, 9}.__contains__))
+@pytest.mark.parametrize("batch", some([1, 2, 3, 4, 5, 7, 9], {4, 9}.__contains__))
 def test_any_batch_gives_the_samples_one_by_one(small_file, small_answer, batch):
     done = run(small_file, samples=SAMPLES, pes=4, batch=batch, verify=True)
     assert done.mismatch["difference"] is None

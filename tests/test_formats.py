@@ -397,6 +397,7 @@ def test_every_width_of_index_gives_the_same_answer(name, rows, columns):
     ("gates", "rows", "columns"), [(3, 300, 300), (3, 771, 20), (2, 512, 40), (1, 40, 65_600)],
     ids=["by gate, u4 extents", "257 units", "256 units by gate", "u4 columns"],
 )  # fmt: skip
+@pytest.mark.slow_but("u4 columns-csr", "u4 columns-packed", "u4 columns-dense", "by gate, u4 extents-vectors")
 def test_every_width_of_index_of_int8_weights_gives_the_same_answer(name, gates, rows, columns):
     matrix = (np.arange(rows * columns) % 251 - 125).reshape(rows, columns).astype(np.int8)
     matrix[:, :: 2 if columns < 1000 else 97] = 0  # silent columns have extents too

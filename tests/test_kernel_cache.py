@@ -230,9 +230,13 @@ def test_sources_of_the_same_names_elsewhere_are_others(tmp_path):
     [
         ("NUMBA_DISABLE_JIT=1", "NUMBA_DISABLE_JIT is set: kernels need the compiler; unset it"),
         ("NUMBA_NUM_THREADS=0", "numba, cannot be loaded with NUMBA_NUM_THREADS=0 .*Number of threads specified must be > 0"),
-        ("NUMBA_OPT=fast", "numba, cannot be loaded with NUMBA_OPT=fast .*could not be parsed"),
+        pytest.param("NUMBA_OPT=fast", "numba, cannot be loaded with NUMBA_OPT=fast .*could not be parsed", marks=pytest.mark.slow),
         ("NUMBA_CPU_NAME=bogus", "NUMBA_CPU_NAME=bogus: kernels run on the processor that compiles them; unset it"),
-        ("NUMBA_CPU_FEATURES=+sse2", "NUMBA_CPU_FEATURES=.sse2: kernels run on the processor that compiles them; unset it"),
+        pytest.param(
+            "NUMBA_CPU_FEATURES=+sse2",
+            "NUMBA_CPU_FEATURES=.sse2: kernels run on the processor that compiles them; unset it",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_one_line(setting, line, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from host.errors import Exit
 from host.faults import Faults
 from models import formats
-from tests.tools.grids import pairs
+from tests.tools.grids import in_turn, pairs, some
 from tests.tools.processes import answer
 
 pytestmark = pytest.mark.timeout(60)
@@ -27,13 +27,13 @@ def test_the_hash_is_the_same_on_any_machine(reference):
     assert reference[0] == GOLDEN
 
 
-@pytest.mark.parametrize("pes", [1, 2, 3, 7, 20, 60])
-@pytest.mark.parametrize("mapping", ["uniform", "balanced"])
+@pytest.mark.parametrize(("pes", "mapping"), in_turn((1, 2, 3, 7, 20, 60), ("uniform", "balanced")))
 def test_any_number_of_pes(run, reference, pes, mapping):
     assert answer(run(pes=pes, mapping=mapping, transport="mem")) == reference
 
 
 @pytest.mark.parametrize(("form", "pes"), pairs(formats.names(), (1, 3, 24)))
+@pytest.mark.slow_but("csr-24", "dense-1", "packed-3")
 def test_any_format_over_processes(run, reference, pes, form):
     outcome = run(pes=pes, format=form, transport="zmq")
     assert answer(outcome) == reference
@@ -64,6 +64,7 @@ def test_a_slow_pe(run, reference):
 
 
 @pytest.mark.parametrize("late", [((0, 3),), ((4, 1), (9, 6)), ((24, 5),)])
+@pytest.mark.slow_but("late1")
 def test_a_late_dram(run, reference, late):
     assert answer(run(pes=5, faults=Faults({}, late=late))) == reference
     assert answer(run(pes=1, transport="mem", faults=Faults({}, late=late))) == reference
@@ -86,6 +87,7 @@ def test_a_pause(run, reference):
 
 
 @pytest.mark.parametrize(("form", "name"), pairs(formats.names(), ("none", "all")))
+@pytest.mark.slow_but("csr-none", "dense-all", "array-none")
 def test_at_no_activity_and_at_full_activity(run, folder, form, name):
     share = {"none": 0.0, "all": 1.0}[name]
     checkpoint = str(folder / f"{name}.safetensors")
@@ -129,13 +131,16 @@ def test_generated_text_is_the_same_for_a_seed(run):
 
 
 @pytest.mark.timeout(120)
-def test_the_papers_model_from_the_fewest_pes_that_fit_to_150(run):
-    """Seeded, with the paper's sizes and sparsity; over real processes where they are most and fewest."""
+@pytest.mark.parametrize("ends", some(("mem", "zmq"), "mem".__eq__))
+def test_the_papers_model_from_the_fewest_pes_that_fit_to_150(run, ends):
+    """Seeded, with the paper's sizes and sparsity; where they are most and fewest over real processes, too, which is slow:
+    `tests/test_dvs_answer.py` always has 128 of them.
+    """
     common = {"checkpoint": "seeded", "text": None, "tokens": 8}
     cases = [
         ("balanced", "csr", None, "mem"),
-        ("uniform", "csr", 150, "zmq"),
-        ("balanced", "packed", None, "zmq"),
+        ("uniform", "csr", 150, ends),
+        ("balanced", "packed", None, ends),
         ("uniform", "packed", 120, "mem"),
     ]
     outcomes = [run(**common, mapping=mapping, format=form, pes=pes, transport=how) for mapping, form, pes, how in cases]

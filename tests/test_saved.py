@@ -32,6 +32,7 @@ from models.heads.language import log_likelihood
 from models.kernels import ticks_of
 from models.spiking_classifier import seeded_classifier
 from tests.tools.examples import Example, Played, has_reference, launch
+from tests.tools.grids import some
 
 pytestmark = pytest.mark.timeout(120)
 INT8 = "arrays, 8 bits"
@@ -68,7 +69,7 @@ def int8_arrays(folder: Path) -> Example:
     return Example(workloads()["arrays"], folder, chosen)
 
 
-@pytest.fixture(scope="module", params=(*workloads(), INT8))
+@pytest.fixture(scope="module", params=some((*workloads(), INT8), lambda name: name not in {"dvs", "retrieval", "snn"}))
 def kept(request, tmp_path_factory):
     """A workload's smallest run with everything saved."""
     folder = tmp_path_factory.mktemp(request.param.split(",")[0])

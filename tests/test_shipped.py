@@ -62,6 +62,7 @@ def test_activity_is_between_10_and_30_percent_a_layer(shipped):
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("state", ["carried", "zeroed"])
+@pytest.mark.slow_but("lm-carried", "tiny-carried", "tiny-zeroed")
 def test_the_emulator_gives_the_trainers_own_perplexity(run, shipped, state):
     path, model = shipped
     (wanted,) = (one for one in model.provenance["first_tokens"] if one["state"] == state)

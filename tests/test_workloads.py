@@ -67,6 +67,11 @@ ROWS = (
 )
 """Each value of each column once."""
 PLAIN = ROWS[0]._asdict()
+OVER_PROCESSES = ("arrays", "dnn", "snn")
+"""Numbers in and out, tensors over DRAM, and spikes with a batch: the workloads that are always run over processes; the others too
+are in their own tests.
+"""
+ALWAYS = [*(f"{name}-{ROWS[0]}" for name in workloads()), *(f"{name}-{ROWS[1]}" for name in OVER_PROCESSES)]
 MATRIX = [
     Row(*values)
     for values in itertools.product(("mem", "zmq"), (1, 2), (1, 2), (False, True), (None, "local:2"))
@@ -190,6 +195,7 @@ def known(result):
 
 
 @pytest.mark.parametrize("row", ROWS[:2], ids=str)
+@pytest.mark.slow_but(*ALWAYS)
 def test_a_run_has_one_answer(example, row, request):
     check_row(example, row, request)
 
@@ -208,6 +214,7 @@ def test_a_run_has_one_answer_whichever_way_it_goes(example, row, request):
 
 
 @pytest.mark.parametrize("row", ROWS[:2], ids=str)
+@pytest.mark.slow_but(*ALWAYS)
 def test_a_run_can_be_priced_again(example, row):
     ran = example.run(**row._asdict())
     done = launch("price", ran.folder, "--set", "clock=300MHz", cwd=example.folder)
@@ -248,6 +255,7 @@ def test_the_page_and_the_trace_are_there(example):
     assert json.loads(gzip.decompress((out / "trace.json.gz").read_bytes()))["traceEvents"]
 
 
+@pytest.mark.slow_but("control", "dnn", "lm")
 def test_the_config_alone_repeats_a_run_from_any_folder(example, typed, tmp_path):
     out, _, report = typed
     config = json.loads((out / "config.json").read_text())
@@ -276,6 +284,7 @@ def interrupted(example):
     return example.run_and_strike(lambda: os.kill(os.getpid(), signal.SIGINT), transport="zmq", faults=slow_pe(example))
 
 
+@pytest.mark.slow_but("dnn", "dvs", "lm")
 def test_ctrl_c_half_way_leaves_a_partial_report_and_no_process(example, interrupted):
     assert (interrupted.outcome.code, interrupted.outcome.problem) == (Exit.INTERRUPTED, "interrupted")
     assert gone(children)
@@ -310,6 +319,7 @@ def test_ctrl_c_on_the_command_line(example):
     assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
+@pytest.mark.slow_but("dnn", "snn")
 def test_a_killed_pe_is_named(example):
     name = example.run(**PLAIN).layout["pes"][-1]["name"]
 
@@ -323,6 +333,7 @@ def test_a_killed_pe_is_named(example):
     assert gone(children)
 
 
+@pytest.mark.slow_but("dnn", "dvs", "lm")
 def test_a_finished_and_a_partial_run_have_a_summary(example, interrupted):
     for ran in (example.run(**PLAIN), interrupted):
         report = json.loads(json.dumps(ran.report))
@@ -332,6 +343,7 @@ def test_a_finished_and_a_partial_run_have_a_summary(example, interrupted):
         assert all("\n\n" not in line and line.strip() for line in text.splitlines())
 
 
+@pytest.mark.slow_but("dnn", "dvs", "lm")
 def test_the_monitor_draws_a_real_run_at_any_size(example, interrupted, seen):  # noqa: F811 - the fixture
     ran = interrupted
     panel = example.workload.part("panel", "PANEL")
