@@ -39,12 +39,22 @@ def run_of(folder: Path, record: dict) -> Path:
     return folder
 
 
+class Smallest(dict):
+    """The folder of each workload's smallest run, by its name; run when it is first asked for."""
+
+    def __init__(self, files: Path, folders: Path) -> None:
+        super().__init__()
+        self._files, self._folders = files, folders
+
+    def __missing__(self, name: str) -> Path:
+        options = workloads()[name].part("example", "smallest")(self._files)
+        self[name] = run_of(self._folders / name, {"workload": name, **options})
+        return self[name]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Each workload's smallest run, by its name."""
-    files, folders = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("runs")
-    smallest = {name: workload.part("example", "smallest")(files) for name, workload in workloads().items()}
-    return {name: run_of(folders / name, {"workload": name, **options}) for name, options in smallest.items()}
+    return Smallest(tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture
@@ -187,6 +197,7 @@ def placed(options: dict, **changes):
     return job, record(job.placement, job.source, job.readout).ledger(job.placement)
 
 
+@pytest.mark.slow_but("dvs", "lm", "snn")
 @pytest.mark.parametrize("name", workloads())
 def test_another_format_on_the_same_shares_is_exact(name, runs):
     """Its counts are those of a run that was made with it, to the last integer."""

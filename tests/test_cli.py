@@ -52,7 +52,7 @@ def test_the_script_itself(folder, tmp_path):
     (tmp_path / "host.py").write_text("raise SystemExit('imported from the current folder')")
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--pes", "3"]
     done = subprocess.run(
-        [*command, "--prompt", "w1", "--generate", "3"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, "--prompt", "w1", "--generate", "3", "--no-pictures"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     (folder_of_run,) = (tmp_path / "runs").iterdir()
@@ -110,12 +110,12 @@ def test_pictures_left_out(tiny, tmp_path):
 def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
     text = tmp_path / "strange.txt"
     text.write_text("w1 w2 zebra w3 xylophone w4 w5 w6")
-    assert tiny(text=text).returncode == 0
+    assert tiny("--pes", 3, "--transport", "mem", text=text).returncode == 0
     assert read_report(tmp_path / "out")["result"]["unknown_words"] == 2
 
 
 def test_text_is_generated_as_asked(tiny):
-    done = tiny("--prompt", "w1 w2", "--generate", 5, "--seed", 3, text=None)
+    done = tiny("--prompt", "w1 w2", "--generate", 5, "--seed", 3, "--pes", 3, "--transport", "mem", text=None)
     assert done.returncode == 0
     title, text, *_ = done.stdout.splitlines()
     assert title == "tiny.safetensors on a prompt"
@@ -133,7 +133,10 @@ def test_wikitext_layout(launch, tmp_path, folder):
     data = tmp_path / "wiki"
     data.mkdir()
     (data / "wiki.test.tokens").write_text(" = w1 = \n\n w2 w3 <unk> w4 \n w5 w6 w7 w8 \n")
-    done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out", "--no-pictures")
+    done = launch(
+        "lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out", "--no-pictures", "--pes", 3,
+        "--transport", "mem",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = read_report(tmp_path / "out")
     assert report["result"]["tokens"] == 14  # 11 words and an <eos> for each of 4 lines, the last only predicted

@@ -48,10 +48,13 @@ RUNS = ("lm", "lm-inside", "gesture-1", "gesture-6")
 
 
 class Whole(NamedTuple):
-    """What the command made: its folder, its parts, prices of what it did not run, and what moves those of its runs."""
+    """What the command made: its folder, its parts, the memory of the language model, prices of what it did not run, and what
+    moves those of its runs.
+    """
 
     folder: Path
     parts: dict[str, PaperPart]
+    memory: lm.Memory
     unrun: dict[str, dict[str, Priced]]
     moves: dict[str, list[Bar]]
 
@@ -73,14 +76,19 @@ def whole(tmp_path_factory):
     def move(ledger, *terms):
         return moves.setdefault(names[len(moves)], tornado(ledger, *terms))
 
-    names, moves = [], {}
+    def need(network, options):
+        memories.append(memory_of(network, options))
+        return memories[-1]
+
+    names, moves, memories, memory_of = [], {}, [], lm.memory_of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "price_unrun", price)
         patch.setattr(command, "load_ledger", load)
         patch.setattr(command, "tornado", move)
+        patch.setattr(lm, "memory_of", need)
         patch.setattr(_paper_runs, "run_headless", lambda out, options, pictures: run_headless(out, options, pictures=False))
         assert main(["paper", "--transport", "mem", "--out", str(folder)]) == 0
-    return Whole(folder, parts, unrun, moves)
+    return Whole(folder, parts, memories[0], unrun, moves)
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +107,8 @@ def gestures(costs):
 
 
 @pytest.fixture(scope="module")
-def memory():
-    model, _ = open_model(None, SHIPPED)
-    return lm.memory_of(model.network, LmOptions(pes=published()["table2"]["pes"]))
+def memory(whole):
+    return whole.memory
 
 
 @pytest.fixture(scope="module")
@@ -376,6 +383,7 @@ def test_a_table_lines_up():
         ("gesture-int8", {"lm": None, "lm-inside": "seeded"}, "gesture-int8"),
     ],
 )  # fmt: skip
+@pytest.mark.slow_but("lm-int8-of_language1-plain", "tiny-inside-of_language3-plain", "gesture-int8-of_language4-gesture-int8")
 def test_a_checkpoint_takes_the_place_of_the_network_in_its_own_table(monkeypatch, model, of_language, of_gestures):
     monkeypatch.setattr(lm, "memory_of", lambda *_: None)  # the tiny one has fewer units than the table has PEs
     monkeypatch.setattr("host.workloads.lm.paper_gate.unrun", lambda *_: {})

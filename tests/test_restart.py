@@ -20,6 +20,7 @@ from host.launch.resume_file import Unfinished, kept, read_unfinished
 from host.processes import fork_server_link
 from host.run_folder import read_report
 from host.workloads.lm.options import Options as LmOptions
+from tests.tools.examples import launch
 from tests.tools.grids import some
 from tests.tools.processes import SLOW, answer, children, gone, hit, sockets
 from tests.tools.work import crowding
@@ -120,31 +121,29 @@ def _launch(*words, **more):
 
 def test_a_run_whose_launcher_was_killed_is_gone_on_with(folder, tmp_path, undisturbed):
     out = tmp_path / "run"
-    model = "--checkpoint", folder / "tiny.safetensors", "--text", folder / "text.txt", "--pes", 25, "--tokens", 150
-    launcher = _launch("lm", *model, "--fault", "slow=PE(1,1,1)@0:0.04", "--restart", "--out", out)
+    model = "--checkpoint", folder / "tiny.safetensors", "--text", folder / "text.txt", "--pes", 9, "--tokens", 150
+    launcher = _launch("lm", *model, "--fault", "slow=PE(1,1,1)@0:0.02", "--restart", "--out", out)
     deadline = time.monotonic() + 60 * crowding()
     while not (out / "journal.msgpack").exists():
         assert launcher.poll() is None, launcher.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    other = _launch("lm", "--resume", out)
-    said = other.communicate()[1]
-    assert other.returncode == Exit.USAGE, said
-    assert "is being run by another process" in said
+    launcher.send_signal(signal.SIGSTOP)  # so that it does not end before it is killed, however long the next line takes
+    other = launch("lm", "--resume", out, cwd=ROOT)
+    assert other.returncode == Exit.USAGE, other.stderr
+    assert "is being run by another process" in other.stderr
     launcher.kill()
     launcher.communicate()
     assert not (out / "report.json").exists()
-    resumed = _launch("lm", "--resume", out)
-    said = resumed.communicate()[1]
-    assert resumed.returncode == 0, said
+    resumed = launch("lm", "--resume", out, "--no-monitor", "--no-pictures", cwd=ROOT)
+    assert resumed.returncode == 0, resumed.stderr
     report = read_report(out)
     assert report["events"]["sha256"] == undisturbed[0]
     (restart,) = report["recovery"]["restarts"]
     assert restart["part"] == "the launcher"
     assert restart["position"] > 0
     assert {"resume.json", "journal.msgpack"}.isdisjoint(path.name for path in out.iterdir())
-    again = _launch("lm", "--resume", out)
-    assert "is over, has a report" in again.communicate()[1]
+    assert "is over, has a report" in launch("lm", "--resume", out, cwd=ROOT).stderr
 
 
 def test_what_cannot_be_gone_on_with_is_told_in_a_line(tmp_path):

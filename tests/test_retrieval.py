@@ -81,7 +81,7 @@ def test_a_file_holds_what_was_trained(tmp_path):
 
 def played(folder, name, *flags):
     """A run's events and result."""
-    done = launch("retrieval", "retrieval.safetensors", "--transport", "mem", "--out", name, *flags, cwd=folder)
+    done = launch("retrieval", "retrieval.safetensors", "--transport", "mem", "--out", name, "--no-pictures", *flags, cwd=folder)
     assert done.returncode == 0, done.stderr
     report = json.loads((folder / name / "report.json").read_text())
     return report["events"]["sha256"], report["result"], done.stdout
