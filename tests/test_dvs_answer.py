@@ -42,10 +42,10 @@ def paper_answer(paper_file):
     return answer(done)
 
 
-# The grid but for two is slow: it takes half a minute of a thousand processes.
+# The grid but for one is slow: it takes half a minute of a thousand processes. Any number of PEs is tried on the small network.
 @pytest.mark.parametrize(
     ("pes", "batch", "transport"),
-    some(itertools.product((64, 96, 128), (1, 6), ("mem", "zmq")), {(64, 1, "mem"), (128, 6, "zmq")}.__contains__),
+    some(itertools.product((64, 96, 128), (1, 6), ("mem", "zmq")), (96, 6, "zmq").__eq__),
 )
 def test_the_paper_s_network(paper_file, paper_answer, pes, batch, transport):
     assert answer(run(paper_file, samples=SAMPLES, pes=pes, batch=batch, transport=transport)) == paper_answer
