@@ -10,7 +10,7 @@ from host.faults import Faults
 from tests.tools.gestures import answer, run, save_paper_sized, save_small
 from tests.tools.grids import some
 
-pytestmark = pytest.mark.timeout(120)  # 128 processes take seconds, on a machine that is busy a minute
+pytestmark = pytest.mark.timeout(120)  # a hundred processes take seconds, on a machine that is busy a minute
 SAMPLES = 7  # one more than the paper's batch: its last round is not full
 
 
