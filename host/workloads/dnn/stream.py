@@ -21,6 +21,7 @@ class TensorStream:
 
     def __init__(self, layers: int) -> None:
         self._layers = layers
+        self._kept: tuple[Any, Array] = (), _record_of(())  # tensors by number and size, and their records: values are missing
         self._digests: dict[int, str] = {}
         self._numbers = self._zeros = 0
 
@@ -30,16 +31,15 @@ class TensorStream:
 
     def add_sample(self, sample: int, tensors: Mapping[int, Array]) -> None:
         """Take all tensors of a sample, by the number of the operation."""
-        total = hashlib.sha256()
-        for number, tensor in tensors.items():
-            values = tensor.reshape(-1)
-            record = np.empty((len(values), 4), "<u4")
-            record[:, 0], record[:, 1] = 0, number
-            record[:, 2], record[:, 3] = np.arange(len(values), dtype=np.uint32), values.astype("<i4").view("<u4")
-            total.update(record.tobytes())
-            self._numbers += len(values)
-            self._zeros += len(values) - int(np.count_nonzero(values))
-        self._digests[sample] = total.hexdigest()
+        parts = tuple((number, tensor.size) for number, tensor in tensors.items())
+        if parts != self._kept[0]:
+            self._kept = parts, _record_of(parts)
+        record = self._kept[1]
+        values = record[:, 3].view("<i4")
+        np.concatenate([tensor.reshape(-1) for tensor in tensors.values()], out=values, casting="same_kind")
+        self._digests[sample] = hashlib.sha256(record.data).hexdigest()
+        self._numbers += len(values)
+        self._zeros += len(values) - int(np.count_nonzero(values))
 
     def sequence_sha256(self, sequence: int) -> str:
         """Return the digest of one sample."""
@@ -73,3 +73,13 @@ class TensorStream:
             "count": self._numbers, "by_layer": [0] * (self._layers - 1) + [self._numbers],
             "sparsity_by_layer": [1.0 - share for share in self.activity()], "positions": int(bool(self._digests)),
         }  # fmt: skip
+
+
+def _record_of(parts: tuple[tuple[int, int], ...]) -> Array:
+    """Return the records of tensors by number and size, (numbers, 4) uint32, without their values."""
+    record = np.zeros((sum(size for _, size in parts), 4), "<u4")
+    at = 0
+    for number, size in parts:
+        record[at : at + size, 1], record[at : at + size, 2] = number, np.arange(size, dtype=np.uint32)
+        at += size
+    return record

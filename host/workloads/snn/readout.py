@@ -57,7 +57,7 @@ class SpikeReadout:
         self.watched = frozenset({shown.layer})
         self._drawn: list[list[int]] = []  # of the first sample: units that fired, by step
         self._traced: list[float] = []
-        self._recent: dict[int, Array] = {}  # position -> share of each band's units that fired in the first lane
+        self._recent: dict[int, Array] = {}  # position -> units that fired in the first lane
         self._v: dict[int, float] = {}
         self.times = StepTimes(setting.timer_us)
 
@@ -96,8 +96,7 @@ class SpikeReadout:
         keys = np.frombuffer(section.keys, "<u4")
         fired = keys[: np.searchsorted(keys, units)]  # of the first lane
         turn, step = divmod(section.position, self._source.steps)
-        bands = min(_BANDS, units)
-        self._recent[section.position] = np.bincount(fired.astype(np.int64) * bands // units, minlength=bands) * (bands / units)
+        self._recent[section.position] = fired
         self._recent.pop(section.position - _WINDOW, None)
         if turn == 0 and step == len(self._drawn):
             room = _MOST_DRAWN - sum(map(len, self._drawn))
@@ -174,14 +173,14 @@ class SpikeReadout:
         """Return the answers, the scores of the samples that run, and what is shown."""
         state = [
             [list(one) for one in self.answers], self._scores.tobytes().hex(), self._steps, self._answered, self._drawn,
-            self._traced, {at: share.tolist() for at, share in self._recent.items()}, self._v,
+            self._traced, {at: fired.tolist() for at, fired in self._recent.items()}, self._v,
         ]  # fmt: skip
         return json.dumps(state).encode()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot; the source goes first."""
         answers, scores, self._steps, self._answered, self._drawn, self._traced, recent, v = json.loads(snapshot)
-        self._recent = {int(at): np.array(share) for at, share in recent.items()}
+        self._recent = {int(at): np.array(fired, np.uint32) for at, fired in recent.items()}
         self._v = {int(at): value for at, value in v.items()}
         self.answers = [Answer(*one) for one in answers]
         self._scores = np.frombuffer(bytes.fromhex(scores)).reshape(self._scores.shape).copy()
@@ -202,11 +201,18 @@ class SpikeReadout:
         shown: dict[str, Any] = {
             "sample": number + 1, "samples": source.limit, "name": source.known[number].name, "label": source.known[number].label,
             "step": step + 1, "steps": source.steps, "scores": [float(x) if np.isfinite(x) else 0.0 for x in scores],
-            "raster": [[float(x) for x in self._recent[at]] for at in sorted(self._recent) if first <= at <= last],
+            "raster": [self._shares_of(self._recent[at]) for at in sorted(self._recent) if first <= at <= last],
         }  # fmt: skip
         if self._shown.membrane is not None:
             shown["membrane"] = [self._v[at] for at in sorted(self._v) if first <= at <= last]
         return shown
+
+    def _shares_of(self, fired: Array) -> list[float]:
+        """Return the share of each band's units that fired."""
+        units = self._network.populations[self._shown.layer].units
+        bands = min(_BANDS, units)
+        shares: Array = np.bincount(fired.astype(np.int64) * bands // units, minlength=bands) * (bands / units)
+        return [float(share) for share in shares]
 
 
 def class_of(scores: F64) -> int:

@@ -21,6 +21,7 @@ from host.workloads.rows_in_dram import RowsInDram
 from host.workloads.snn.samples import InputSample, Samples
 from models.network import Array, Population
 from noc.dram import Dram
+from noc.packet import VALID
 
 
 class KnownSample(NamedTuple):
@@ -63,9 +64,11 @@ class SpikeSource(Source):
         """Return a step of every sample of this round; load what falls due of the next round."""
         turn, step = divmod(position, self.steps)
         numbers = range(turn * self.lanes, min((turn + 1) * self.lanes, len(self.known)))
-        running = np.arange(self.lanes) < len(numbers)
-        begin = running & (step == 0)
-        flags, lanes = pack_lanes(begin, begin, ~running)
+        flags, lanes = VALID, b""
+        if step == 0 or len(numbers) < self.lanes:
+            running = np.arange(self.lanes) < len(numbers)
+            begin = running & (step == 0)
+            flags, lanes = pack_lanes(begin, begin, ~running)
         feed = Feed(position, flags, {self._input: self._rows.feed(self._row(n, step) for n in numbers)}, lanes)
         self._load((turn + 1) * self.lanes + (step + 1) * self.lanes // self.steps - len(self.known))
         return feed
@@ -84,6 +87,8 @@ class SpikeSource(Source):
 
     def _load(self, count: int) -> None:
         """Read up to `count` samples more into DRAM."""
+        if count <= 0 and self.known:
+            return
         began, target = time.perf_counter(), len(self.known) + count
         for sample in islice(self._given.samples, max(count, 0)):
             self._put(sample)
