@@ -126,6 +126,7 @@ def compute_tile(words: Array, slot: int, block: int, memory: Array, counts: Arr
     numbers[S_MEMORY_BYTES], numbers[S_COUNTS] = memory.size, counts.ctypes.data
     base = memory.ctypes.data
     beyond: int = call_at(table[kind], base, base + 4 * slot, base + 4 * block, scratch.ctypes.data)
+    numbers[S_COUNTS] = 0  # an address is no part of what a PE is, as a snapshot keeps it
     if beyond:
         return beyond
     counts[_TILES] += 1
