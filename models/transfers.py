@@ -16,6 +16,12 @@ KIND, PEER, NUMBER, ADDRESS, SIZE, AT = range(6)
 TRANSFER_WORDS = 6
 LANDING_BITS = 17
 """Of a number, where bytes lie in a `memory`: those above make a sender's numbers ascend."""
+STANDS = 1 << 24
+"""A kernel's exchange may add this to the number that it returns, for each tick behind this one in which neither it nor the step
+sends, emits, counts or changes anything unless something comes for them. What hears traces, which fade, has no such ticks.
+"""
+MOST_STANDING = 63
+"""For so many ticks at most."""
 EXCHANGED_WORDS = 4
 """Of each peer, what was sent to it since the run began: messages and their bytes, READs and the bytes that those ask for."""
 OWN_DRAM, HOST, OTHER_DRAM, NOBODY = range(0xFFFFFFFF, 0xFFFFFFFB, -1)

@@ -24,9 +24,18 @@ no room; nothing was done.
 class Delivery(Protocol):
     """Bundles that are written where the columns are. It ends ticks that are through."""
 
-    def deliver(self, tick: int, full: Sequence[int] | None = None, *, settles: bool = False) -> Outgoing:
+    def deliver(
+        self, tick: int, full: Sequence[int] | None = None, *, settles: bool = False, standing: Any = None
+    ) -> Outgoing:  # fmt: skip
         """Return the bundles for which the columns of these populations were the last, or, where it `settles`, the transfers
-        that were put into boxes last; None: what the last batch filled, and its transfers. JoinError as `Columns.join`.
+        that were put into boxes last, or the batches that stand for what was `spared` in the tick before; None: what the last batch
+        filled, and its transfers. JoinError as `Columns.join`.
+        """
+
+    @property
+    def spared(self) -> Any:
+        """What need not have been written of what was delivered last: what has its hearers' batches stand in the next tick; None
+        for nothing.
         """
 
     @property
@@ -88,6 +97,9 @@ class Columns:
         missing[population.number] -= 1
         self._events[population.number][sender] += events
         return not missing[population.number]
+
+    def ask_of(self, name: str, tick: int) -> None:
+        """Let an endpoint hear that `tick` comes, be its batch one that stands: here all hear of all ticks."""
 
     def join(self, tick: int, population: Population) -> Section:
         """Return a full column as one section; JoinError where its parts do not agree, or have a key that is that of no unit."""

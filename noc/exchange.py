@@ -1,9 +1,9 @@
 """Transfers in a router: unicast by name between endpoints that may, over links along the tree of the chip they come from.
 
 Who may send to whom is configured, so that whoever may be sent something waits for a fixed set of batches: those of this
-chip's senders, and one relay of each other chip on which a sender is. A batch of tick t is delivered in bundles of tick t, so
-what waits for a tick never waits for itself. The chip's DRAM is one of the endpoints: it takes the transfers of tick t, and its
-answers are its batch of tick t + 1.
+chip's senders, its own among them if it sends, and one relay of each other chip on which a sender is. A batch of tick t is
+delivered in bundles of tick t, so what waits for a tick never waits for itself. The chip's DRAM is one of the endpoints: it
+takes the transfers of tick t, and its answers are its batch of tick t + 1.
 
 `Configure.transfers` is [allowed, awaited, passes, dram]: this chip's senders -> the names that each may send to; this chip's
 targets -> other chips that may send to it; for each chip whose transfers leave, pass or arrive here [chip, neighbour it arrives
@@ -80,6 +80,9 @@ class Exchange:
                 targets = tuple(sorted(name for name, chips in awaited.items() if source in chips))
                 self.ways[source] = Way(targets, tuple(sorted(set(onward.values()))))
         self.targets = tuple(sorted({name for way in self.ways.values() for name in way.targets}))
+        for sender in self.allowed.keys() & {*self.targets} - {self.dram_name}:  # what it says is known before it hears of a tick
+            way = self.ways[sender]
+            self.ways[sender] = way._replace(targets=tuple(sorted({*way.targets, sender})))
         self.links = tuple(sorted({link for way in self.ways.values() for link in way.links}))
         self.sources_of = Counter(name for way in self.ways.values() for name in (*way.targets, *way.links))
         if (self.dram_name in {*self.targets, *self.allowed}) != (self.dram is not None):

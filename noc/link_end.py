@@ -126,9 +126,9 @@ class LinkEnd:
         return said
 
     def _begin(self, tick: int, most_open: int, due: Mapping[str, int]) -> None:
-        past = tick - most_open - 2
-        self._kept.pop(past, None)
-        self._large.discard(past)
+        while self._kept and (past := next(iter(self._kept))) < tick - most_open - 1:  # not of each tick is there something
+            del self._kept[past]
+            self._large.discard(past)
         for at in list(self._large):
             self._kept[at] = [one for one in self._kept[at] if len(one[1]) <= _LARGE_BYTES or not _have_heard(one[0], at, due)]
             if all(len(raw) <= _LARGE_BYTES for _, raw in self._kept[at]):

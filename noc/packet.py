@@ -6,9 +6,10 @@ frozen dataclass costs three times as much to make, and a tick makes hundreds). 
 
 How a tick works: each endpoint sends exactly one `Batch` per tick to its router, possibly without events; the router
 answers each endpoint with one `Bundle` per tick as soon as the batches of all populations that endpoint waits for are
-in, and each neighbour with one `Relay`. Events emitted at tick t are consumed at t + 1. Other messages between the host
-and a PE or router travel inside letters. A stream is what one chip's senders of a population emit: it travels from chip to
-chip as one, and is copied where its routes part.
+in, and each neighbour with one `Relay`. An endpoint that has nothing to do may be spared some: its last batch stands for
+those. Events emitted at tick t are consumed at t + 1. Other messages between the host and a PE or router travel inside
+letters. A stream is what one chip's senders of a population emit: it travels from chip to chip as one, and is copied where
+its routes part.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -69,21 +70,27 @@ class Transfer(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Everything one endpoint emitted at a tick."""
+    """Everything one endpoint emitted at a tick.
 
-    tick: int
-    sections: tuple[Section, ...]
-    transfers: tuple[Transfer, ...] = ()
-
-
-class Bundle(NamedTuple):
-    """Everything one endpoint hears of a tick: one section for each population it waits for, and the transfers to it, in
-    ascending (source, number).
+    `stands`: for how many ticks behind this one its sections stand, at their positions, and no transfers, unless the endpoint hears
+    more than the clock. Its router may spare it the bundles of these ticks, and itself the batches.
     """
 
     tick: int
     sections: tuple[Section, ...]
     transfers: tuple[Transfer, ...] = ()
+    stands: int = 0
+
+
+class Bundle(NamedTuple):
+    """Everything one endpoint hears of a tick: one section for each population it waits for, and the transfers to it, in
+    ascending (source, number). `passed`: how many ticks before it the endpoint was spared, for which its last batch stood.
+    """
+
+    tick: int
+    sections: tuple[Section, ...]
+    transfers: tuple[Transfer, ...] = ()
+    passed: int = 0
 
 
 class Relay(NamedTuple):

@@ -6,6 +6,7 @@ pass between the host and every other endpoint, and what is done with messages t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,6 +41,7 @@ from noc.wire import WireError, decode, encode
 from noc.wiring import Wiring
 
 _ALONE = Wiring()  # of a chip without neighbours
+_MOST_BYTES_OF_A_QUESTION = 16
 
 
 class ChipRouter:
@@ -185,6 +187,8 @@ class ChipRouter:
             except WireError as error:
                 return self.malformed(HOST, str(error))
         if self._join is not None and letter.peer in self._join.endpoints:
+            if len(letter.body) <= _MOST_BYTES_OF_A_QUESTION:
+                self._note_question(self._join, letter)
             return [((letter.peer,), letter.body)]
         if letter.peer == self._dram_name:
             return self._to_dram(letter.body)
@@ -192,6 +196,13 @@ class ChipRouter:
         if link is None:
             return self._fault(f"a letter to {letter.peer}, which is no endpoint of {self.name}")
         return self._through(link, letter)
+
+    def _note_question(self, join: Join, letter: Letter) -> None:
+        """Where the host asks for a snapshot, its peer must hear all that is before that tick."""
+        with contextlib.suppress(WireError):
+            message = decode(letter.body)
+            if isinstance(message, packet.Save):
+                join.columns.ask_of(letter.peer, message.tick)
 
     def _up(self, letter: Letter) -> Outgoing:
         return self._through(self._wiring.up, letter)

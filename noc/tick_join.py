@@ -95,13 +95,12 @@ class Join:
     def _is_all_here(self) -> bool:
         """Tell whether everything comes from endpoints of this chip."""
         exchange = self.exchange
-        if exchange is not None and (exchange.links or exchange.arrivals):
-            return False
-        return not any(stream.arrives_from or stream.ways for stream in self.streams.values())
+        leads_away = exchange is not None and (exchange.links or exchange.arrivals)
+        return not leads_away and not any(stream.arrives_from or stream.ways for stream in self.streams.values())
 
     def batch(self, sender: str, batch: Batch) -> Outgoing:
         """Take an endpoint's batch; return the bundles and relays that waited for it. JoinError where it breaks the rules."""
-        tick, sections, transfers = batch
+        tick, sections, transfers, _ = batch
         out: Outgoing = []
         full: list[Population] = []
         state = self._take_turn("batch", sender, tick, len(sections), out)
@@ -138,36 +137,38 @@ class Join:
         if taken == UNOPENED and len(self.columns.open_ticks) < self.most_open:
             self._open_tick(self.next_tick[sender], out)
             taken = self.columns.take(sender, raw, is_sealed=is_sealed)
-        if taken > 0:
-            out += self.fill_up(sender)
         if taken < 0:
             self._unsaid += out
             return None
-        return out
+        return out + self.fill_up(sender) if taken else out
 
     def fill_up(self, sender: str) -> Outgoing:
         """The batch of `sender` that was taken last has filled columns, or its transfers were the last: return what waited for
         them. JoinError as for a batch.
         """
-        out: Outgoing = []
         tick = self.next_tick[sender] - 1
         if self._delivery is not None:
             return self._write_bundles(tick)
         state, settled = self._open[tick], self.columns.settled
-        for number in self.columns.full:
-            out += self._begin_stream(tick, state, self.populations[number])
+        out = [one for number in self.columns.full for one in self._begin_stream(tick, state, self.populations[number])]
         return out if settled is None else out + self._let_go(tick, state, settled)
 
     def _write_bundles(self, tick: int, full: Sequence[int] | None = None, *, settles: bool = False) -> Outgoing:
-        """Return what the columns' delivery does; what it leaves to the DRAM is done, too."""
-        assert self._delivery is not None
-        out = self._delivery.deliver(tick, full, settles=settles)
-        is_through = self._delivery.is_through
-        if self._delivery.is_dram_due:
-            out += self._serve(tick)
-        if is_through and self.exchange is not None:
-            self.exchange.end(tick)
-        return out
+        """Return what the columns' delivery does; what it leaves to the DRAM is done, too, and batches stand for what it spared."""
+        delivery, out, spared = self._delivery, list[Any](), None
+        assert delivery is not None
+        while True:
+            out += delivery.deliver(tick, full, settles=settles, standing=spared)
+            is_through, spared = delivery.is_through, delivery.spared
+            if delivery.is_dram_due:
+                out += self._serve(tick)
+            if is_through and self.exchange is not None:
+                self.exchange.end(tick)
+            if spared is None:
+                return out
+            tick, full, settles = tick + 1, [], False
+            if tick not in self.columns.open_ticks:
+                self._open_tick(tick, out)
 
     def _begin_stream(self, tick: int, state: _Tick, population: Population) -> Outgoing:
         """A column is full: its stream begins here."""
@@ -237,8 +238,7 @@ class Join:
         if tick in opened:
             return self._open.get(tick)
         if len(opened) >= self.most_open:
-            have = f"{len(opened)} ticks are open, the window is {self._window}"
-            raise JoinError(f"{what} of {sender} at tick {tick}: {have}")
+            raise JoinError(f"{what} of {sender} at tick {tick}: {len(opened)} ticks are open, the window is {self._window}")
         return self._open_tick(tick, out)
 
     def _open_tick(self, tick: int, out: Outgoing) -> _Tick | None:
@@ -324,8 +324,7 @@ class Join:
         """Let the DRAM take a tick's transfers, and take its batch of the next one."""
         assert self.exchange is not None
         out: Outgoing = []
-        is_open = tick + 1 in self.columns.open_ticks
-        state = self._open.get(tick + 1) if is_open else self._open_tick(tick + 1, out)
+        state = self._open.get(tick + 1) if tick + 1 in self.columns.open_ticks else self._open_tick(tick + 1, out)
         try:
             self.exchange.serve(tick)
         except ExchangeError as error:

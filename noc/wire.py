@@ -1,5 +1,8 @@
 """Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin.
 
+In place of the tick of a batch that stands, or of a bundle behind ticks that were spared, is how many ticks that concerns and the
+tick, in an array.
+
 A message may end in its checksum (`noc/checksum.py`); one that is not as it was sent is none.
 `decode` is the border: any bytes give a well-formed message or `WireError`, never another exception or a large allocation.
 """
@@ -10,7 +13,7 @@ from zlib import crc32
 import msgpack
 
 from noc.checksum import CHECKSUM_BYTES, RESIDUE, unseal
-from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Packed, Relay, Section, Transfer
+from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Batch, Bundle, Message, Packed, Relay, Section, Transfer
 from noc.unpacked_size import is_larger_unpacked
 
 MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
@@ -26,7 +29,8 @@ _KIND_COUNT = len(_KINDS)
 _SECTION_FIELDS = len(Section._fields)
 _made: Any = tuple.__new__  # what a named tuple's own `_make` calls, in half the time
 _CODES: dict[Any, int] = {kind: code for code, kind in enumerate(_KINDS)}
-_SEALED_LENGTHS = [len(kind._fields) + 2 for kind in _KINDS]  # of what has a checksum behind code and fields
+# Of what has a checksum behind code and fields.
+_SEALED_LENGTHS = [len(kind._fields) + 2 - (code < _CARRIES_EVENTS) for code, kind in enumerate(_KINDS)]
 _FIELD_TYPES = {kind: [get_origin(form) or form for form in get_type_hints(kind).values()] for kind in _KINDS}
 
 
@@ -38,7 +42,7 @@ def encode(message: Message | Packed) -> bytes:
     """Return the message's bytes."""
     if isinstance(message, Packed):
         return unseal(message.sealed)
-    packed: bytes = _PACKER.pack((_CODES[type(message)], *message))
+    packed: bytes = _PACKER.pack(_fields_of(message))
     return packed
 
 
@@ -46,9 +50,18 @@ def encode_sealed(message: Message | Packed) -> bytes:
     """Return the message's bytes with their checksum at the end (`noc/checksum.py`)."""
     if isinstance(message, Packed):
         return message.sealed
-    raw: bytes = _PACKER.pack((_CODES[type(message)], *message, bytes(CHECKSUM_BYTES)))
+    raw: bytes = _PACKER.pack((*_fields_of(message), bytes(CHECKSUM_BYTES)))
     checked = memoryview(raw)[:-CHECKSUM_BYTES]
     return b"".join((checked, crc32(checked).to_bytes(CHECKSUM_BYTES, "little")))
+
+
+def _fields_of(message: Message) -> tuple[Any, ...]:
+    """Return a message's code and fields, as they are on the wire."""
+    code = _CODES[type(message)]
+    if not isinstance(message, Batch | Bundle):
+        return (code, *message)
+    tick, sections, transfers, spared = message
+    return code, [spared, tick] if spared else tick, sections, transfers
 
 
 def encode_transfer(transfer: Transfer) -> bytes:
@@ -78,13 +91,16 @@ def decode(raw: bytes) -> Message:
         elif type(parts[-1]) is bytes and len(parts[-1]) == CHECKSUM_BYTES:
             raise WireError(f"{kind.__name__}: {len(raw)} B are not those that were sent, by their checksum")
     if code < _CARRIES_EVENTS:
-        if count != 4 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
+        tick, spared = (parts[1], 0) if count == 4 else (None, 0)
+        if type(tick) is list:
+            tick, spared = _spared(kind, tick)
+        if type(tick) is not int or not 0 <= tick < _MAX_TICK or type(parts[2]) is not list:
             raise WireError(f"{kind.__name__}: needs a tick, a list of sections and one of transfers")
         sections: tuple[Section, ...] = ()
         for section in parts[2]:  # one to three of them: a comprehension would cost more than it saves
             sections += (_section(kind, section),)
         transfers = () if parts[3] == [] else _transfers(kind, parts[3])
-        message: Message = _made(kind, (parts[1], sections, transfers))
+        message: Message = _made(kind, (tick, sections, transfers, spared))
         return message
     del parts[count:]
     if kind is Relay:
@@ -95,6 +111,13 @@ def decode(raw: bytes) -> Message:
         raise WireError(f"{kind.__name__}: needs fields ({names})")
     other: Message = kind(*parts[1:])
     return other
+
+
+def _spared(kind: Any, parts: list[Any]) -> tuple[Any, int]:
+    """Return the tick of a batch that stands, or of a bundle behind ticks that were spared, and for how many, or how many."""
+    if len(parts) != 2 or type(parts[0]) is not int or not 0 < parts[0] < _MAX_TICK:
+        raise WireError(f"{kind.__name__}: needs a tick, with no more before it than how many are spared")
+    return parts[1], parts[0]
 
 
 def _relay(parts: list[Any]) -> Relay:

@@ -9,10 +9,11 @@ from typing import Any
 from models.compute.bound_calls import bytes_at, call, call_at, carray, copy_bytes
 from models.compute.compiling import inlined
 from noc.checksum import CHECKSUM_BYTES, SEAL_BYTES
+from noc.packet import VALID
 from pe import msgpack_codec as codec
-from pe.box_records import boxes_at
+from pe.box_records import CHAIN, ROWS, boxes_at
 from pe.box_records import open_at as open_box_at
-from pe.column_calls import EMPTY, PLAIN, SEALED, slot_of
+from pe.column_calls import EMPTY, PLAIN, SAID, SEALED, slot_of
 from pe.column_records import (
     columns_at,
     delivery_at,
@@ -20,14 +21,19 @@ from pe.column_records import (
     long_at,
     open_at,
     page_at,
+    part_at,
     population_at,
     ready_at,
     run_at,
+    sender_at,
+    spared_at,
     wait_at,
 )
 from pe.crc32 import crc32
 
 NO_PAGE, NO_OUT, NO_BOX = -7, -8, -9  # the page of a tick, of bundles, or of transfers has no room for `need` bytes
+NO_ROOM_IN_TICK = -11  # nor that of a tick's batches, for the columns' `need`
+_TWO_EMPTY_BINS, _EMPTY_BIN = 4, 2  # bytes
 
 
 @inlined
@@ -54,6 +60,8 @@ def _put_run(delivery: Any, columns: Any, slot: int, row: int) -> int:
     run = carray(run_at(delivery.run), ((slot + 1) * columns.populations,))[slot * columns.populations + row]
     run.at, run.head_bytes, run.ledger_bytes, run.lanes_bytes = begin, ledger - begin, lanes - ledger, page.used - lanes
     run.numbers_bytes = codec.bytes_of_numbers(population.number, cell[codec.FLAGS], cell[codec.POSITION])
+    run.position, run.is_silent = cell[codec.POSITION], run.head_bytes - run.numbers_bytes == _TWO_EMPTY_BINS
+    run.is_plain = cell[codec.FLAGS] == VALID and run.lanes_bytes == _EMPTY_BIN
     events = columns.values_bytes // population.item_bytes if population.dense else columns.keys_bytes >> 2
     carray(long_at(delivery.events), (columns.populations,))[row] += events
     return 0
@@ -96,14 +104,28 @@ def _let_transfers_go(delivery: Any, columns: Any, slot: int) -> None:
 
 
 @inlined
+def _passed(columns: Any, group: Any, tick: int) -> int:
+    """Return how many ticks whoever hears a bundle was spared before it."""
+    if group.sender < 0:
+        return 0
+    stands = carray(sender_at(columns.sender), (group.sender + 1,))[group.sender].stands
+    return int(tick - stands) if stands >= 0 else 0
+
+
+@inlined
+def _note_written(columns: Any, group: Any) -> None:
+    """Note that a bundle goes out: what its hearer has said stands no more."""
+    if group.sender >= 0:
+        carray(sender_at(columns.sender), (group.sender + 1,))[group.sender].stands = -1
+
+
+@inlined
 def _put_transfers(delivery: Any, columns: Any, tick: int, box: int, begin: int, size: int) -> int:
     """Put a box's transfers into the plain bundle of `size` bytes at `begin`, and a checksum behind them; return its bytes, or why
     there is none.
     """
     boxes = carray(boxes_at(columns.boxes), (1,))[0]
-    opened, slot = carray(open_box_at(boxes.open), (boxes.ring,)), 0
-    while opened[slot].tick != tick:
-        slot += 1
+    slot = _slot_of_boxes(boxes, tick)
     written: int = call_at(delivery.write_box, columns.boxes, delivery.out + begin, slot * boxes.boxes + box, size)
     if written < 0:
         return NO_BOX
@@ -115,12 +137,87 @@ def _put_transfers(delivery: Any, columns: Any, tick: int, box: int, begin: int,
 
 
 @inlined
+def _spare(delivery: Any, columns: Any, tick: int, group: Any, wait: Any, run: Any) -> bool:
+    """Note a bundle as one that need not be written, if what its hearer said last stands for the answer; return whether it is."""
+    sender = carray(sender_at(columns.sender), (group.sender + 1,))[group.sender]
+    if sender.stands < 0 or tick - sender.stands >= sender.ticks or sender.next != tick + 1 or sender.asked == tick:
+        return False
+    if not run.is_plain or not (run.is_silent or not wait.is_heard) or _rows_of(columns, tick, group.box):
+        return False
+    spared = carray(spared_at(delivery.spared), (delivery.groups,))[delivery.spares]
+    spared.sender, spared.position = group.sender, run.position
+    delivery.spares += 1
+    return True
+
+
+@inlined
+def _rows_of(columns: Any, tick: int, box: int) -> int:
+    """Return how many transfers a box has."""
+    boxes = carray(boxes_at(columns.boxes), (1,))[0]
+    own = carray(open_box_at(boxes.open), (boxes.ring,))[_slot_of_boxes(boxes, tick)]
+    return int(carray(long_at(own.chains), (boxes.boxes, CHAIN))[box, ROWS])
+
+
+@inlined
+def _slot_of_boxes(boxes: Any, tick: int) -> int:
+    """Return the boxes' slot of a tick, which is open."""
+    opened, slot = carray(open_box_at(boxes.open), (boxes.ring,)), 0
+    while opened[slot].tick != tick:
+        slot += 1
+    return slot
+
+
+@inlined
+def _let_stand(delivery: Any, columns: Any, slot: int, tick: int) -> int:
+    """Put batches that stand into the columns of a tick, and note what waited for them last; return 0, or NO_ROOM_IN_TICK
+    where nothing was done.
+    """
+    column = carray(open_at(columns.open), (columns.ring,))[slot]
+    standing = carray(spared_at(delivery.standing), (delivery.stand,))
+    need = 0
+    for i in range(standing.size):
+        need += carray(sender_at(columns.sender), (standing[i].sender + 1,))[standing[i].sender].used
+    if column.used + need > column.room:
+        columns.need = need
+        return NO_ROOM_IN_TICK
+    parts = carray(part_at(columns.part), (columns.places,))
+    cells = carray(long_at(column.cells), (columns.places, codec.COLUMNS))
+    missing, full = carray(long_at(column.missing), (columns.populations,)), carray(long_at(columns.full), (columns.populations,))
+    box_slot = _slot_of_boxes(carray(boxes_at(columns.boxes), (1,))[0], tick)
+    for i in range(standing.size):
+        number = standing[i].sender
+        sender = carray(sender_at(columns.sender), (number + 1,))[number]
+        part = parts[sender.first]
+        section = carray(long_at(columns.standing + 8 * codec.COLUMNS * number), (codec.COLUMNS,))
+        for field in range(codec.COLUMNS):
+            begins = field >= codec.KEYS and field <= codec.LEDGER
+            cells[part.place, field] = section[field] + (column.used if begins else 0)
+        cells[part.place, codec.POSITION], cells[part.place, SAID] = standing[i].position, tick
+        copy_bytes(column.page + column.used, sender.page, sender.used)
+        column.used += sender.used
+        sender.next += 1
+        missing[part.population] -= 1
+        if missing[part.population] == 0:
+            full[columns.filled] = part.population
+            columns.filled += 1
+        call_at(delivery.settle, columns.boxes, box_slot, sender.source, 0)
+        _let_transfers_go(delivery, columns, slot)
+    delivery.stand = 0
+    return 0
+
+
+@inlined
 def _write_bundle(delivery: Any, columns: Any, slot: int, tick: int) -> int:
-    """Write the next bundle that may be written; return 0, or NO_OUT where nothing was done."""
+    """Write the next bundle that may be written, if it need be; return 0, or NO_OUT where nothing was done."""
     bundle = carray(ready_at(delivery.ready), (delivery.groups,))[delivery.written]
     group = carray(group_at(delivery.group), (delivery.groups,))[bundle.group]
     waits = carray(wait_at(delivery.waits), (group.first + group.count,))
     runs = carray(run_at(delivery.run), ((slot + 1) * columns.populations,))
+    if group.sender >= 0:
+        run = runs[slot * columns.populations + waits[group.first].row]
+        if _spare(delivery, columns, tick, group, waits[group.first], run):
+            bundle.size = 0
+            return 0
     page = carray(page_at(delivery.page), (columns.ring,))[slot]
     need = delivery.used + codec.MOST_HEAD_BYTES + 1 + SEAL_BYTES
     for i in range(group.count):
@@ -132,7 +229,7 @@ def _write_bundle(delivery: Any, columns: Any, slot: int, tick: int) -> int:
     out, begin = carray(bytes_at(delivery.out), (delivery.room,)), delivery.used
     is_sealed_here = not group.is_plain and group.box < 0
     out[begin], out[begin + 1] = SEALED if is_sealed_here else PLAIN, codec.BUNDLE
-    at = codec.put_count(out, codec.put_number(out, begin + 2, tick), group.count)
+    at = codec.put_count(out, codec.put_tick(out, begin + 2, tick, _passed(columns, group, tick)), group.count)
     for i in range(group.count):
         wait = waits[group.first + i]
         run = runs[slot * columns.populations + wait.row]
@@ -160,6 +257,7 @@ def _write_bundle(delivery: Any, columns: Any, slot: int, tick: int) -> int:
         for i in range(CHECKSUM_BYTES):
             out[at + i] = crc >> 8 * i & 0xFF
         at += CHECKSUM_BYTES
+    _note_written(columns, group)
     bundle.begin, bundle.size = begin, at - begin
     delivery.used = at
     return 0
@@ -167,13 +265,18 @@ def _write_bundle(delivery: Any, columns: Any, slot: int, tick: int) -> int:
 
 @call
 def deliver(block: int, tick: int, unused: int, unused_too: int) -> int:  # noqa: ARG001 - a call's form
-    """Join the columns of a tick that the columns' `full` names, and write the bundles for which they were the last (`ready`);
-    return how many. Or, to go on where it is called again: NO_ROOM, NO_PAGE, NO_OUT or NO_BOX; DISAGREE, of the column at `done`.
+    """Join the columns of a tick that the columns' `full` names, or that batches fill which stand, and write the bundles for which
+    they were the last (`ready`, of no bytes where one was spared); return how many. Or, to go on where it is called again: NO_ROOM,
+    NO_PAGE, NO_OUT, NO_BOX or NO_ROOM_IN_TICK; DISAGREE, of the column at `done`.
     """
     delivery = carray(delivery_at(block), (1,))[0]
     columns = carray(columns_at(delivery.columns), (1,))[0]
     slot, full = slot_of(columns, tick), carray(long_at(columns.full), (columns.populations,))
     left = carray(long_at(delivery.left), (columns.ring,))
+    if delivery.stand:
+        code = _let_stand(delivery, columns, slot, tick)
+        if code:
+            return code
     while delivery.done < columns.filled:
         row = full[delivery.done]
         code = _put_run(delivery, columns, slot, row)

@@ -32,7 +32,7 @@ from pe.column_records import (
 )
 from pe.crc32 import crc32
 
-NO_ROOM, DISAGREE, NO_ANSWER = -3, -4, -5
+NO_ROOM, DISAGREE, NO_ANSWER, NO_ROOM_TO_STAND = -3, -4, -5, -10
 PLAIN, SEALED = 0x94, 0x95  # how a batch begins, without and with its checksum
 DIGIT_BITS = 11  # of keys that are sorted, at most
 EMPTY = -1
@@ -109,7 +109,7 @@ def take_batch(block: int, message: int, number: int, size: int) -> int:
     elif raw[0] != PLAIN:
         return NOT_TAKEN
     sections = carray(long_at(columns.sections), (columns.most, codec.COLUMNS))
-    tick, count, at = codec.read_ticked(carray(bytes_at(message), (body,)), codec.BATCH, sections)
+    tick, stands, count, at = codec.read_ticked(carray(bytes_at(message), (body,)), codec.BATCH, sections)
     if tick != sender.next or count != sender.sections:
         return NOT_TAKEN
     if sender.source < 0 and (at + 1 != body or raw[at] != 0x90):
@@ -130,6 +130,11 @@ def take_batch(block: int, message: int, number: int, size: int) -> int:
     if column.used + at > column.room:
         columns.need = column.used + at
         return NO_ROOM
+    if not sender.may_stand:
+        stands = 0
+    if stands and at > sender.room:
+        columns.need = at
+        return NO_ROOM_TO_STAND
     if sender.source >= 0:
         boxes = carray(boxes_at(columns.boxes), (1,))[0]
         boxes.sender, boxes.tick = sender.source, tick
@@ -153,6 +158,11 @@ def take_batch(block: int, message: int, number: int, size: int) -> int:
             full += 1
     column.used += at
     sender.next += 1
+    sender.stands = -1
+    if stands:
+        sender.stands, sender.ticks, sender.used = tick, stands, at
+        copy_bytes(sender.page, message, at)
+        copy_bytes(columns.standing + 8 * codec.COLUMNS * number, columns.sections, 8 * codec.COLUMNS)
     columns.filled, columns.source = full, sender.source
     if sender.source >= 0:
         full += call_at(columns.put, columns.boxes, message, 0, body)

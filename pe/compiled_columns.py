@@ -23,6 +23,7 @@ from pe.column_calls import (
     EMPTY,
     NO_ANSWER,
     NO_ROOM,
+    NO_ROOM_TO_STAND,
     SAID,
     SEALED,
     answer_all,
@@ -47,6 +48,7 @@ _OUT, _ROOM, _NEED, _KEYS, _LEDGER_BYTES, _ANSWERING, _GROUP, _TURN, _REPLY_BYTE
 )
 (_TICK,) = words_of(OPEN, "tick")
 _OPEN_WORDS, _SENDER_WORDS = OPEN.itemsize // 8, SENDER.itemsize // 8  # the first word of a sender is the tick that is due
+(_STANDS,) = words_of(SENDER, "stands")
 
 
 class _Ticks(MutableMapping[str, int]):
@@ -61,7 +63,8 @@ class _Ticks(MutableMapping[str, int]):
         return tick
 
     def __setitem__(self, name: str, tick: int) -> None:
-        self._words[self._places[name]] = tick
+        at = self._places[name]
+        self._words[at], self._words[at + _STANDS] = tick, EMPTY
 
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"{name} stays a sender")
@@ -104,8 +107,10 @@ class CompiledColumns(Columns):
         self.numbers = {name: number for number, name in enumerate(self.next_tick)}
         self._senders = np.zeros(len(self.numbers), SENDER)
         self._senders["next"] = first
+        self._senders["stands"] = self._senders["asked"] = EMPTY
         self.next_tick = _Ticks(self.numbers, self._senders)
         self._held: list[Any] = []  # what addresses lie in
+        self._standing: dict[int, Array] = {}  # by sender: the bytes of its batch that stands
         self._rows = {population.number: row for row, population in enumerate(self._own)}
         places, owned = 0, {name: list[tuple[int, int, int]]() for name in self.numbers}
         self._populations = np.zeros(len(self._own), POPULATION)
@@ -148,6 +153,7 @@ class CompiledColumns(Columns):
         for name, array in (
             ("sender", self._senders), ("part", self._parts), ("population", self._populations), ("open", self._open_ticks),
             ("sections", np.zeros((most + 1, codec.COLUMNS), np.int64)), ("full", self._full),
+            ("standing", np.zeros((len(self._senders) + 1, codec.COLUMNS), np.int64)),
             ("histogram", np.zeros(1 << DIGIT_BITS, np.int64)), ("all_missing", self._populations["places"].copy()),
         ):  # fmt: skip
             state[name] = self._address(array)
@@ -253,6 +259,27 @@ class CompiledColumns(Columns):
             self._pages[slot] = page
             self._turn_page(slot)
 
+    def _make_room_to_stand(self, number: int) -> None:
+        page = self._standing[number] = np.zeros(2 * self._words[_NEED], np.uint8)
+        self._senders[number]["page"], self._senders[number]["room"] = page.ctypes.data, page.size
+
+    def make_room_in(self, tick: int) -> None:
+        """Make room in a tick for batches that stand in it."""
+        self._make_room(self.slot_of(tick), self._words[_NEED])
+
+    def spare(self, name: str) -> int:
+        """Let a sender's batch stand where it says so; return its number, -1 for one with several sections, or none."""
+        number = self.numbers.get(name, EMPTY)
+        if number == EMPTY or self._senders[number]["sections"] != 1 or self._senders[number]["source"] == EMPTY:
+            return EMPTY
+        self._senders[number]["may_stand"] = 1
+        return number
+
+    def ask_of(self, name: str, tick: int) -> None:
+        """Let an endpoint hear that `tick` comes, be its batch one that stands."""
+        if name in self.numbers:
+            self._senders[self.numbers[name]]["asked"] = tick - 1
+
     def join(self, tick: int, population: Population) -> Section:
         """Return a full column as one section; JoinError where its parts do not agree, or have a key that is that of no unit."""
         slot, row, words = self.slot_of(tick), self._rows[population.number], self._words
@@ -299,9 +326,11 @@ class CompiledColumns(Columns):
         if number == EMPTY or not raw or (is_sealed and raw[0] != SEALED and sender != HOST):
             return NOT_TAKEN
         taken: int = self._take(self.block, raw, number, len(raw))
-        while taken in (NO_ROOM, CROWDED):
+        while taken in (NO_ROOM, CROWDED, NO_ROOM_TO_STAND):
             if taken == NO_ROOM:
                 self._make_room(self.slot_of(self.next_tick[sender]), len(raw))
+            elif taken == NO_ROOM_TO_STAND:
+                self._make_room_to_stand(number)
             elif self._exchange is not None:
                 self._exchange.make_room()
             taken = self._take(self.block, raw, number, len(raw))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,19 +14,20 @@ from models.compute.bound_calls import called
 from models.network import Array
 from noc.packet import HOST, Outgoing, Packed, Section
 from noc.streams import Group, JoinError, Population
-from pe.bundle_calls import NO_BOX, NO_OUT, NO_PAGE, deliver
+from pe.bundle_calls import NO_BOX, NO_OUT, NO_PAGE, NO_ROOM_IN_TICK, deliver
 from pe.column_calls import DISAGREE, NO_ROOM
-from pe.column_records import DELIVERY, GROUP, PAGE, READY, RUN, WAIT
+from pe.column_records import DELIVERY, GROUP, PAGE, READY, RUN, SPARED, WAIT
 from pe.record_words import view_of, words_of
 
 if TYPE_CHECKING:
     from pe.compiled_exchange import CompiledExchange
 
 _PAGE_BYTES = 1 << 14
-_DONE, _PENDING, _WRITTEN, _USED, _ROOM, _NEED, _SETTLES, _IS_DRAM_DUE, _IS_CLOSED = words_of(
-    DELIVERY, "done", "pending", "written", "used", "room", "need", "settles", "is_dram_due", "is_closed"
-)
-_NO_BOX_OF_ITS_OWN = -1
+_DONE, _PENDING, _WRITTEN, _USED, _ROOM, _NEED, _SETTLES, _IS_DRAM_DUE, _IS_CLOSED, _SPARES, _STANDING, _STAND = words_of(
+    DELIVERY, "done", "pending", "written", "used", "room", "need", "settles", "is_dram_due", "is_closed", "spares", "standing",
+    "stand",
+)  # fmt: skip
+_NO_BOX_OF_ITS_OWN, _NOBODY = -1, -1
 
 
 class JoinedColumns(Protocol):
@@ -49,6 +50,12 @@ class JoinedColumns(Protocol):
 
     def make_room_to_join(self) -> None:
         """Make room for what was just too much to be joined."""
+
+    def make_room_in(self, tick: int) -> None:
+        """Make room in a tick for batches that stand in it."""
+
+    def spare(self, name: str) -> int:
+        """Let a sender's batch stand where it says so; return its number, -1 for one with several sections, or none."""
 
     def join(self, tick: int, population: Population) -> Section:
         """Return a full column as one section; JoinError where its parts do not agree, or have a key that is that of no unit."""
@@ -77,6 +84,7 @@ class CompiledDelivery:
         for record, group, first, is_plain in zip(records, groups, firsts, plain, strict=False):
             record["first"], record["count"], record["is_plain"] = first, len(group.waits), is_plain
             record["box"] = box = boxes[group.endpoints[0]] if group.exchanges else _NO_BOX_OF_ITS_OWN
+            record["sender"] = columns.spare(group.endpoints[0]) if group.exchanges and len(group.waits) == 1 else _NOBODY
             record["is_dram"] = exchange is not None and group.endpoints == (exchange.dram_name,)
             if group.exchanges:
                 group_of[box] = group.number
@@ -97,6 +105,7 @@ class CompiledDelivery:
         self._hold("run", np.zeros((ring, len(rows)), RUN))
         self._hold("events", np.zeros(len(rows), np.int64))
         self._ready = self._hold("ready", np.zeros(len(groups), READY))
+        self._spared = self._hold("spared", np.zeros(len(groups), SPARED))
         pages = self._hold("page", np.zeros(ring, PAGE))
         self._pages = [np.zeros(_PAGE_BYTES, np.uint8) for _ in range(ring)]
         for record, page in zip(pages, self._pages, strict=True):
@@ -104,7 +113,9 @@ class CompiledDelivery:
         self._out = memoryview(self._hold("out", np.zeros(_PAGE_BYTES, np.uint8)))  # type: ignore[arg-type]  # a buffer
         state = self._state[0]
         state["columns"], state["groups"], state["room"] = columns.block, len(groups), _PAGE_BYTES
-        state["parts"], state["write_box"] = len(rows) + (exchange is not None), exchange.write_address if exchange else 0
+        state["parts"] = len(rows) + (exchange is not None)
+        if exchange is not None:
+            state["write_box"], state["settle"] = exchange.write_address, exchange.settle_address
         self._deliver = called(deliver)
 
     def _hold(self, name: str, array: Array) -> Array:
@@ -112,15 +123,21 @@ class CompiledDelivery:
         self._state[0][name] = array.ctypes.data
         return array
 
-    def deliver(self, tick: int, full: Sequence[int] | None = None, *, settles: bool = False) -> Outgoing:
+    def deliver(
+        self, tick: int, full: Sequence[int] | None = None, *, settles: bool = False, standing: Any = None
+    ) -> Outgoing:  # fmt: skip
         """Return the bundles for which the columns of these populations were the last, or, where it `settles`, the transfers
-        that were put into boxes last; None: what the last batch filled, and its transfers. JoinError as `Columns.join`.
+        that were put into boxes last, or the batches that stand for what was `spared` in the tick before; None: what the last batch
+        filled, and its transfers. JoinError as `Columns.join`.
         """
         words, columns = self._words, self._columns
+        if standing is not None:
+            words[_STANDING], words[_STAND] = standing.ctypes.data, len(standing)
         if full is not None:
             columns.note_full([self._rows[number] for number in full])
         words[_SETTLES] = settles if full is not None else columns.has_settled
-        words[_DONE] = words[_PENDING] = words[_WRITTEN] = words[_USED] = words[_IS_DRAM_DUE] = words[_IS_CLOSED] = 0
+        words[_DONE] = words[_PENDING] = words[_WRITTEN] = words[_SPARES] = words[_USED] = 0
+        words[_IS_DRAM_DUE] = words[_IS_CLOSED] = 0
         while (code := self._deliver(self.address, tick, 0, 0)) < 0:
             if code == NO_ROOM:
                 columns.make_room_to_join()
@@ -131,6 +148,8 @@ class CompiledDelivery:
                 self._exchange.make_out()
             elif code == NO_OUT:
                 self._grow(words[_NEED])
+            elif code == NO_ROOM_IN_TICK:
+                columns.make_room_in(tick)
             else:
                 assert code == DISAGREE, code
                 columns.join(tick, columns.full_population(words[_DONE]))  # says what is wrong
@@ -138,9 +157,18 @@ class CompiledDelivery:
         out = self._out
         bundles: Outgoing = []
         for group, begin, size in self._ready[:code].tolist():
-            raw = out[begin : begin + size].tobytes()
-            bundles.append((self._endpoints[group], raw if self._is_plain[group] else Packed(tick, raw)))
+            if size:
+                raw = out[begin : begin + size].tobytes()
+                bundles.append((self._endpoints[group], raw if self._is_plain[group] else Packed(tick, raw)))
         return bundles
+
+    @property
+    def spared(self) -> Array | None:
+        """What need not have been written of what was delivered last: what has its hearers' batches stand in the next tick; None
+        for nothing.
+        """
+        spares = self._words[_SPARES]
+        return self._spared[:spares].copy() if spares else None
 
     @property
     def is_dram_due(self) -> bool:

@@ -53,7 +53,7 @@ _OPEN_WORDS = OPEN.itemsize // 8
 class CompiledExchange(Exchange):
     """`Exchange` whose transfers are bytes. `sources`: the number of each whose transfers are waited for; `boxes`: of each target
     and link; `calls`: addresses of its state, of what reads a batch's transfers, and of what puts them into boxes; `write_address`:
-    of what writes a message with those of a box.
+    of what writes a message with those of a box; `settle_address`: of what says that all of a source's are in.
     """
 
     def __init__(self, chip: int, plan: Sequence[Any], first: int = 0, most_open: int = 1) -> None:
@@ -76,7 +76,7 @@ class CompiledExchange(Exchange):
         if self.dram is not None:
             self._write_dram()
         self.calls = self._block, read_transfers.address, put_transfers.address
-        self.write_address = write_box.address
+        self.write_address, self.settle_address = write_box.address, settle.address
         self._head: tuple[int, tuple[Section, ...], bytes] = -1, (), b""  # of the bundle that was written last
         self._write, self._settle_all, self._put_last, self._serve = (
             on_bytes(write_box),

@@ -213,13 +213,15 @@ class Pe:
         return [(self._to_router, first), *(out for bundle in early for out in self._bundle(bundle))]
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
-        if self.tick is None or bundle.tick != self.tick.number:
+        if self.tick is None or bundle.tick - bundle.passed != self.tick.number:
             need = self.tick.number if self.tick else 0
             return self._fault(f"{self.name}: bundle of tick {bundle.tick}; needs tick {need}")
         self.tick.run(True)  # by the table it may be answered, whatever the state
         answer = self.tick(encode(bundle))
         if isinstance(answer, bytes):
-            saved = self._snapshot(answer) if self.tick.number == self._save_at else []
+            saved: Outgoing = []
+            if self.tick.number == self._save_at:
+                saved, self._save_at = self._snapshot(answer), _NEVER
             return [(self._to_router, decode(answer)), *saved]
         awaited = {port.population for resident in self._residents for port in resident.listeners}
         heard = ", ".join(map(str, sorted(awaited | {resident.trigger for resident in self._residents})))
@@ -231,7 +233,8 @@ class Pe:
             room = f"{len(self._boxes.inbox)} of {self._boxes.inbox_data.nbytes} B"
             return self._fault(f"{self.name}: bundle of tick {bundle.tick} has {came}; its inbox has room for {room}")
         if answer == WRONG:
-            return self._fault(f"{self.name}: at tick {bundle.tick} its kernel sent what is no transfer to a peer")
+            what = "what is no transfer to a peer, or events where its batch was to stand"
+            return self._fault(f"{self.name}: at tick {bundle.tick} its kernel sent {what}")
         if answer == BEYOND:
             return self._fault(f"{self.name}: bundle of tick {bundle.tick} has an event of no unit; populations heard: {heard}")
         if bundle.transfers:

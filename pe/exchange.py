@@ -8,7 +8,7 @@ transfers loads this file; its tick calls these functions by address.
 from __future__ import annotations
 
 from models.compute.bound_calls import bytes_at, call, call_at, carray, words_at
-from models.transfers import AT, EXCHANGED_WORDS, KIND, PEER, PROBE, READ, SIZE, TRANSFER_WORDS
+from models.transfers import AT, EXCHANGED_WORDS, KIND, PEER, PROBE, READ, SIZE, STANDS, TRANSFER_WORDS
 from pe import msgpack_codec
 from pe.msgpack_codec import MOST_KIND, NAME_BYTES, WRONG
 from pe.tick_records import exchange_at, long_at
@@ -27,8 +27,10 @@ def take_transfers(block: int, message: int, at: int, size: int) -> int:
 
 
 @call
-def step_exchange(block: int, arrived: int, _: int, __: int) -> int:
-    """Let the kernel take the inbox and fill the outbox; return how many transfers it put there, WRONG for what are none."""
+def step_exchange(block: int, arrived: int, passed: int, _: int) -> int:
+    """Let the kernel take the inbox and fill the outbox; return how many transfers it put there, and STANDS for each tick that it
+    names; WRONG for what are none.
+    """
     box = carray(exchange_at(block), (1,))[0]
     counts = carray(long_at(box.counts), (3, KINDS))
     inbox = carray(words_at(box.inbox), (box.inbox_rows, TRANSFER_WORDS))
@@ -37,7 +39,8 @@ def step_exchange(block: int, arrived: int, _: int, __: int) -> int:
     for kind in range(KINDS):
         counts[0, kind] += counts[2, kind]
         counts[2, kind] = 0
-    sent: int = call_at(box.step.address, box.step.block, arrived, 0, 0)
+    done: int = call_at(box.step.address, box.step.block, arrived, passed, 0)
+    sent = done % STANDS
     if not 0 <= sent <= box.outbox_rows:
         return WRONG
     rows = carray(words_at(box.outbox), (box.outbox_rows, TRANSFER_WORDS))
@@ -54,7 +57,7 @@ def step_exchange(block: int, arrived: int, _: int, __: int) -> int:
         place = 2 if rows[i, KIND] == READ else 0
         exchanged[rows[i, PEER], place] += 1
         exchanged[rows[i, PEER], place + 1] += rows[i, SIZE]
-    return sent if carried <= box.sent_bytes else WRONG
+    return done if carried <= box.sent_bytes else WRONG
 
 
 @call

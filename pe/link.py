@@ -73,8 +73,8 @@ class PeLink:
             message: Message | None = decode(raw)
             if isinstance(message, Bundle):
                 due = self._due()
-                if due is not None and message.tick != due:
-                    end.out_of_turn(self._router, message.tick, due)
+                if due is not None and (tick := message.tick - message.passed) != due:
+                    end.out_of_turn(self._router, tick, due)
                     return []
             elif isinstance(message, Carry):
                 message = end.letter(self._router, message)

@@ -20,8 +20,9 @@ NAME_BYTES = 32  # of a name as it is on the wire: a head with its length, then 
 UNREADABLE_TRANSFERS, FULL, WRONG = -1, -2, -5
 MOST_KIND = len(KINDS) - 1
 _MOST_WORD = 1 << 32
+_PAIR = 0x92  # how an array of two begins
 MOST_NUMBER_BYTES = 9
-MOST_HEAD_BYTES = 3 + MOST_NUMBER_BYTES + 3  # of a batch: array and code, tick, array of sections
+MOST_HEAD_BYTES = 3 + 2 * MOST_NUMBER_BYTES + 3  # array, code, tick with what stands before it, array of sections
 MOST_SECTION_BYTES = 1 + 3 * MOST_NUMBER_BYTES + 4 * 5  # without keys, values, ledger and lanes
 MOST_TRANSFER_HEAD_BYTES = 2 + 2 * NAME_BYTES + 3 * MOST_NUMBER_BYTES + 5
 _LARGEST = 1 << 62  # of populations, positions and ticks
@@ -125,32 +126,44 @@ def read_count(raw: Array, at: int) -> tuple[int, int]:
 
 
 @inlined
-def read_bundle(raw: Array, sections: Array) -> tuple[int, int, int]:
+def read_tick(raw: Array, at: int) -> tuple[int, int, int]:
+    """Return a tick, how many are said to be spared before it, and where it ends; all `_UNREADABLE` where there is none."""
+    spared = 0
+    if at < raw.size and raw[at] == _PAIR:
+        spared, at = _number(raw, at + 1)
+        if spared < 1:
+            return _UNREADABLE, _UNREADABLE, _UNREADABLE
+    tick, at = _number(raw, at)
+    return (tick, spared, at) if at >= 0 else (_UNREADABLE, _UNREADABLE, _UNREADABLE)
+
+
+@inlined
+def read_bundle(raw: Array, sections: Array) -> tuple[int, int, int, int]:
     """Read a bundle out of `raw` (uint8) as `read_ticked` does."""
     if raw.size < 5 or raw[0] != 0x94:
-        return _UNREADABLE, 0, 0
+        return _UNREADABLE, 0, 0, 0
     return read_ticked(raw, BUNDLE, sections)
 
 
 @inlined
-def read_ticked(raw: Array, code: int, sections: Array) -> tuple[int, int, int]:
-    """Read a batch or bundle out of `raw` (uint8) into `sections` (most sections, COLUMNS) int64; return its tick, how many
-    sections it has, and where its transfers begin. (-1, 0, 0) for everything that is not one of at most so many sections, as our
-    PEs and routers write it.
+def read_ticked(raw: Array, code: int, sections: Array) -> tuple[int, int, int, int]:
+    """Read a batch or bundle out of `raw` (uint8) into `sections` (most sections, COLUMNS) int64; return its tick, how many ticks
+    it says are spared, how many sections it has, and where its transfers begin. (-1, 0, 0, 0) for everything that is not one of at
+    most so many sections, as our PEs and routers write it.
     """
     if raw[1] != code:
-        return _UNREADABLE, 0, 0
-    tick, at = _number(raw, 2)
+        return _UNREADABLE, 0, 0, 0
+    tick, spared, at = read_tick(raw, 2)
     if at < 0:
-        return _UNREADABLE, 0, 0
+        return _UNREADABLE, 0, 0, 0
     count, at = read_count(raw, at)
     if count < 0 or count > sections.shape[0]:
-        return _UNREADABLE, 0, 0
+        return _UNREADABLE, 0, 0, 0
     for i in range(count):
         at = _section(raw, at, sections[i])
         if at < 0:
-            return _UNREADABLE, 0, 0
-    return tick, count, at
+            return _UNREADABLE, 0, 0, 0
+    return tick, spared, count, at
 
 
 @inlined
@@ -259,10 +272,19 @@ def put_bin(out: Array, at: int, address: int, count: int) -> int:
 
 
 @inlined
-def put_head(out: Array, tick: int, sections: int) -> int:
+def put_tick(out: Array, at: int, tick: int, spared: int) -> int:
+    """Write a tick, and before it how many are spared where any are; return where the next thing goes."""
+    if spared:
+        out[at] = _PAIR
+        at = put_number(out, at + 1, spared)
+    return put_number(out, at, tick)
+
+
+@inlined
+def put_head(out: Array, tick: int, stands: int, sections: int) -> int:
     """Begin a batch of fewer than 65,536 sections in `out` (uint8); return where the first one goes."""
     out[0], out[1] = 0x94, BATCH
-    return put_count(out, put_number(out, 2, tick), sections)
+    return put_count(out, put_tick(out, 2, tick, stands), sections)
 
 
 @inlined

@@ -20,7 +20,7 @@ from noc.zmtp import HEAD_BYTES, LONG, LONG_HEAD_BYTES, SHORTEST_LONG
 from pe.core import Pe
 from pe.crc32 import crc32
 from pe.link import KeptBatches, PeLink
-from pe.tick_records import state_at
+from pe.msgpack_codec import read_tick
 
 _LOST_PEER_IS_NO_SIGNAL = 0x4000  # Linux's MSG_NOSIGNAL
 _DO_NOT_WAIT = 0x40  # MSG_DONTWAIT
@@ -130,7 +130,7 @@ def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # n
                 if is_sealed:
                     if not _is_whole(inbox, at, length, inbox_at):
                         return answered  # it is asked for again, or is no bundle
-                    said = carray(state_at(state), (1,))[0].tick + 1
+                    said = read_tick(inbox, at + 2)[0] + 1  # behind its array's head and code
                     row, sealed_bytes = said % rows, SEAL_BYTES
                     inbox[at] = _PLAIN
                 batch = row * stride + LONG_HEAD_BYTES

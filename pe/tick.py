@@ -16,6 +16,7 @@ from typing import Any
 from models.compute.bound_calls import bytes_at, call, call_at, carray, copy_bytes, words_at
 from models.compute.compiling import inlined
 from models.network import Array
+from models.transfers import MOST_STANDING, STANDS
 from noc.packet import FRESH, PHASE, RESET, VALID
 from pe import msgpack_codec
 from pe.msgpack_codec import FLAGS, KEYS, KEYS_BYTES, LANES, LANES_BYTES, POPULATION, POSITION, VALUES, VALUES_BYTES
@@ -225,6 +226,21 @@ def _put_step(out: Array, at: int, resident: Any, flags: int, position: int, lan
     return msgpack_codec.put_bin(out, at, lanes, 3 * resident.mask_bytes if lanes else 0)
 
 
+@inlined
+def _may_stand(state: Any, listeners: Array, residents: Array, sections: Array, count: int) -> bool:
+    """Tell whether this batch may stand for those of ticks in which nothing comes but the clock, as nothing else came now: its one
+    shard steps on that, at once, keeps nothing of it, and sends no dense values.
+    """
+    if residents.size != 1 or count != 1 or residents[0].trigger != state.clock or residents[0].header_rows or residents[0].dense:
+        return False
+    for i in range(listeners.size):
+        if listeners[i].slots != 1 or listeners[i].delay:
+            return False
+    clock = sections[0]
+    is_silent = clock[KEYS_BYTES] == 0 and clock[VALUES_BYTES] == 0 and clock[LANES_BYTES] == 0
+    return bool(is_silent and clock[FLAGS] == VALID and clock[POPULATION] == state.clock)
+
+
 @call
 def tick_function(block: int, message: int, reply: int, size: int) -> int:
     """Answer the `size` bytes at `message` by bytes at `reply`; return how many, or why none."""
@@ -235,8 +251,8 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
     residents = carray(resident_at(state.resident), (state.residents,))
     if state.tick >= state.until:
         return NOT_MINE
-    tick, count, transfers = msgpack_codec.read_bundle(raw, sections)
-    if tick != state.tick:
+    tick, passed, count, transfers = msgpack_codec.read_bundle(raw, sections)
+    if tick - passed != state.tick or tick >= state.until:
         return NOT_MINE
     arrived = 0
     if not msgpack_codec.has_no_transfers(raw, transfers):
@@ -253,12 +269,16 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
     for i in range(count):
         if sections[i, FLAGS] & VALID and not _hear(state, listeners, residents, message, sections[i]):
             return BEYOND
-    state.tick += 1
-    sent = call_at(state.exchange.address, state.exchange.block, arrived, 0, 0) if state.exchanges else 0
+    state.tick = tick + 1
+    sent = call_at(state.exchange.address, state.exchange.block, arrived, passed, 0) if state.exchanges else 0
     if sent < 0:
         return WRONG
+    stands = min(sent // STANDS, MOST_STANDING)
+    if stands and not _may_stand(state, listeners, residents, sections, count):
+        stands = 0
+    sent %= STANDS
     out = carray(bytes_at(reply), (1 << 30,))  # as long as `Tick` made it, which is enough for every event of every shard
-    at = msgpack_codec.put_head(out, state.tick, residents.size)
+    at = msgpack_codec.put_head(out, state.tick, stands, residents.size)
     for shard in range(residents.size):
         resident = residents[shard]
         trigger = -1
@@ -290,6 +310,8 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
             at = msgpack_codec.put_bin_head(out, at, 0)
         else:
             state.sent += resident.events * resident.copies
+        if stands and resident.events:
+            return WRONG
     if state.exchanges:
         size_out: int = call_at(state.put.address, state.put.block, reply, at, sent)
         return size_out

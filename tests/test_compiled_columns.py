@@ -65,7 +65,7 @@ def said(links, sent):
 
 def wrong(batch):
     """Batches that differ from this one in one thing."""
-    tick, sections, _ = batch
+    tick, sections, _, _ = batch
     first, *rest = sections
     changed = [
         first._replace(flags=0), first._replace(flags=p.VALID | p.FRESH), first._replace(position=7),

@@ -219,7 +219,7 @@ def test_too_many_workers_cannot_know_each_other(cnn):  # noqa: F811 - a fixture
 def test_a_killed_scheduler_is_named_and_a_killed_worker_is_replaced(tmp_path):
     example = Example(workloads()["dnn"], tmp_path)
     whole = example.run(transport="mem")
-    of = {"+".join(str(pe["layer"]).split("+")): pe["name"] for pe in whole.layout["pes"]}
+    of = {"+".join(str(pe["layer"]).split("+")): pe["name"] for pe in reversed(whole.layout["pes"])}  # the first worker has work
     slow = Faults(slow={of["worker"]: 0.1})
 
     def killing(name):

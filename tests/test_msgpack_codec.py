@@ -36,9 +36,9 @@ def read_at(address, size, sections):
 
 
 @compiled
-def write_at(address, size, tick, sections):
+def write_at(address, size, tick, stands, sections):
     out = carray(bytes_at(address), (size,))
-    at = msgpack_codec.put_head(out, tick, sections.shape[0])
+    at = msgpack_codec.put_head(out, tick, stands, sections.shape[0])
     for i in range(sections.shape[0]):
         s = sections[i]
         at = msgpack_codec.put_section(out, at, s[0], s[1], s[2], s[3], s[4], s[5], s[6])
@@ -59,7 +59,7 @@ def write_transfers_at(address, size, at, rows, names, own, data):
 @compiled
 def read_transfers_at(address, size, rows, names, own, sections, inbox, room):
     raw = carray(bytes_at(address), (size,))
-    tick, _, at = msgpack_codec.read_bundle(raw, sections)
+    tick, _, _, at = msgpack_codec.read_bundle(raw, sections)
     if tick < 0:
         return -3
     if msgpack_codec.has_no_transfers(raw, at):
@@ -81,14 +81,14 @@ def read(raw, most=MOST_SECTIONS):
     here = at_the_edge(max(len(raw), 1))[: len(raw)] if raw else at_the_edge(1)[1:]
     here[:] = np.frombuffer(raw, np.uint8) if raw else 0
     table = np.full((most + 1, msgpack_codec.COLUMNS), -7, np.int64)
-    tick, count, at = read_at(here.ctypes.data, len(raw), table[:most])
+    tick, passed, count, at = read_at(here.ctypes.data, len(raw), table[:most])
     assert (table[most] == -7).all()
     if tick < 0:
         assert count == 0
         return None
     if raw[at:] != b"\x90":
         return None
-    return Bundle(tick, tuple(_section(raw, row) for row in table[:count].tolist()))
+    return Bundle(tick, tuple(_section(raw, row) for row in table[:count].tolist()), passed=passed)
 
 
 def _section(raw, row):
@@ -145,7 +145,7 @@ def sections(draw):
 
 
 def messages(kind, most=3):
-    return st.builds(kind, numbers, st.lists(sections(), max_size=most).map(tuple), st.just(()))
+    return st.builds(kind, numbers, st.lists(sections(), max_size=most).map(tuple), st.just(()), st.just(0) | numbers)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -164,6 +164,13 @@ def test_as_many_sections_are_read_as_there_is_room_for(count):
     assert read(encode(bundle), count) == bundle
     if count:
         assert read(encode(bundle), count - 1) is None
+
+
+def test_bytes_with_spared_ticks_may_be_wrong_anywhere():
+    raw = encode(Bundle(200, (Section(1, 7, 70_000, b"", b"", b""),), passed=300))
+    accepted = [agrees(raw[:at] + bytes([byte]) + raw[at + 1 :]) for at in range(len(raw)) for byte in HEADS]
+    assert 0 < sum(accepted) < len(accepted)
+    assert not any(agrees(raw[:end]) for end in range(len(raw)))
 
 
 def test_a_batch_is_no_bundle():
@@ -229,7 +236,7 @@ def test_every_batch_is_written_as_the_wire_writes_it_within_the_stated_room(bat
             row[column], row[column + 1], at = at, len(part), at + len(part)
     room = msgpack_codec.MOST_HEAD_BYTES + sum(msgpack_codec.MOST_SECTION_BYTES + load.size for load in loads)
     out = at_the_edge(room)
-    size = write_at(out.ctypes.data, room, batch.tick, table)
+    size = write_at(out.ctypes.data, room, batch.tick, batch.stands, table)
     assert out[:size].tobytes() + b"\x90" == encode(batch)
 
 

@@ -54,9 +54,10 @@ def relay(tick, streams, sent):
 
 sections = st.builds(section, st.integers(0, 5), st.integers(0, 2)).flatmap(lambda one: one)
 sent = st.lists(transfers(), max_size=2).map(tuple)
+spared = st.just(0) | ticks
 ANY = {
-    p.Batch: st.builds(p.Batch, ticks, st.lists(sections, max_size=3).map(tuple), sent),
-    p.Bundle: st.builds(p.Bundle, ticks, st.lists(sections, max_size=3).map(tuple), sent),
+    p.Batch: st.builds(p.Batch, ticks, st.lists(sections, max_size=3).map(tuple), sent, spared),
+    p.Bundle: st.builds(p.Bundle, ticks, st.lists(sections, max_size=3).map(tuple), sent, spared),
     p.Relay: st.builds(relay, ticks, st.lists(st.tuples(ticks, st.integers(0, 1), sections), max_size=3), sent),
     p.Linked: st.builds(p.Linked),
     p.Letter: st.builds(p.Letter, names, st.binary(max_size=100)),
@@ -310,7 +311,11 @@ def test_a_section_that_does_not_match_is_refused(kind, bad):
 @pytest.mark.parametrize("kind", [p.Batch, p.Bundle])
 @pytest.mark.parametrize(
     "bad",
-    [[0, []], [-1, [], []], [1 << 62, [], []], [True, [], []], ["0", [], []], [0, {}, []], [0, None, []], [0, [], 0], [0, [], {}]],
+    [
+        *([0, []], [-1, [], []], [1 << 62, [], []], [True, [], []], ["0", [], []]),
+        *([0, {}, []], [0, None, []], [0, [], 0], [0, [], {}]),
+        *([spared, [], []] for spared in ([], [1], [0, 0], [-1, 0], [1 << 62, 0], [True, 0], [1, -1], [1, [1, 0]], [1, 0, 0])),
+    ],
     ids=str,
 )
 def test_a_batch_needs_a_tick_and_sections(kind, bad):

@@ -70,7 +70,8 @@ Lane: TypeAlias = Annotated[int, "keys"]
 EventsBefore: TypeAlias = Annotated[int, "values"]
 Phase: TypeAlias = Annotated[int, "count"]
 Arrived: TypeAlias = Annotated[int, " keys"]  # to what is made once a tick: how many transfers the inbox has
-_AT_EACH_CALL = {EventKeys, EventValues, Lane, EventsBefore, Phase, Arrived}
+Passed: TypeAlias = Annotated[int, " values"]  # and how many ticks it was spared before this one
+_AT_EACH_CALL = {EventKeys, EventValues, Lane, EventsBefore, Phase, Arrived, Passed}
 _KINDS = {"float32": "floats", "uint32": "words", "int32": "ints", "uint16": "shorts", "int8": "chars", "uint8": "bytes"}
 
 WORDS = 3  # of an operand in a block: address, rows, columns of an array; the number itself and two zeros of a number

@@ -13,7 +13,8 @@ Contract of a kernel file. A kernel sees arena views and numbers; no PE, packet,
   `<port>.sums` (lanes, rows), `counts`, `send_keys` and `send_values` (none for a spike, no keys for a dense kernel).
 - `TRANSFERS`, where its PEs send bytes beside events, to each other, a DRAM or the host: a `TransferSpec` (`models/transfers.py`).
   The stepper then has an `exchange`, which runs once a tick, before the step if there is one, whether or not the population
-  steps: it gets the number of transfers in the inbox and returns how many it put into the outbox. Arena views more: `inbox` and
+  steps: it gets the number of transfers in the inbox and returns how many it put into the outbox. With those it may name ticks in
+  which nothing is to be done, which it is spared then (`STANDS`); it is told how many that were. Arena views more: `inbox` and
   `outbox` (rows, `TRANSFER_WORDS`) uint32, `inbox_data` and `outbox_data` uint8, and `peers` uint32: which population each peer
   is of, or which other endpoint it is. What one exchange sends is in its peer's inbox at the next; a DATA, with the number of the
   READ that it answers, at the one after that. Numbers ascend within a tick.
@@ -68,7 +69,7 @@ class Stepper(NamedTuple):
 
     reset: Call  # (lane): put back to its start what a segment boundary clears
     step: Call  # (lane, events of the lanes before, phase): step every unit, add to the counts, return the number of its events
-    exchange: Call | None = None  # (transfers in the inbox): return how many are in the outbox
+    exchange: Call | None = None  # (transfers in the inbox, ticks spared): return how many are in the outbox
 
 
 class Kernel(Protocol):

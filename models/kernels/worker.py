@@ -23,6 +23,7 @@ from models.compute.bound_calls import (
     Bytes,
     Lane,
     Number,
+    Passed,
     WordRows,
     Words,
     bindable,
@@ -109,7 +110,7 @@ from models.kernels import PortSpec, Stepper, Vector
 from models.network import Array, Field
 from models.tile_steps import COUNTS as TILE_COUNTS
 from models.tile_steps import SCRATCH_NUMBERS, step_of
-from models.transfers import ADDRESS, DATA, KIND, NUMBER, OWN_DRAM, SIGNAL, SIZE, TransferSpec
+from models.transfers import ADDRESS, DATA, KIND, MOST_STANDING, NUMBER, OWN_DRAM, SIGNAL, SIZE, STANDS, TransferSpec
 
 MEMORY_BYTES = 88 << 10
 MOST_ROWS = 64
@@ -227,16 +228,40 @@ def _end_tile(words: Array, block: int, outbox: Array, sent: int, state: Array) 
     return sent
 
 
+@inlined
+def _ticks_without_work(words: Array, state: Array, buffers: int) -> int:
+    """Return in how many ticks it has nothing to do, unless something comes: it sleeps, it waits for what peers hand on, or it has
+    asked just now, and DATA comes in the second exchange from now.
+    """
+    ticks = np.int64(0)
+    if state[PHASE] == IDLE:
+        ticks = np.int64(MOST_STANDING)
+    elif state[PHASE] == CONFIGURED:
+        ticks = np.int64(1)
+    elif state[PHASE] == WORKING and state[STAGE] == ARRIVING and buffers == 1:
+        if state[READY]:
+            ticks = min(np.int64(MOST_STANDING), _MOST_WAIT - 1 - np.int64(state[WAITED]))
+        elif state[BEGUN] and state[CURSOR] >= words[state[BLOCK] // 4 + B_READS]:
+            ticks = np.int64(1)
+    if state[PHASE] == CONFIGURED or state[FETCH] or state[AHEAD]:
+        ticks = min(ticks, np.int64(1 if state[SINCE] == 0 else 0))
+    return int(ticks)
+
+
 @bindable
 def _exchange(
     inbox: WordRows, outbox: WordRows, peers: Words, state: Words, memory: Bytes, exchange_counts: Words, scratch: Words,
-    units: Words, steps: Words, slots: Number, block_bytes: Number, buffers: Number, arrived: Arrived,
+    units: Words, steps: Words, slots: Number, block_bytes: Number, buffers: Number, arrived: Arrived, passed: Passed,
 ) -> int:  # fmt: skip
     words, sent, started = carray(ints_at(memory.ctypes.data), (memory.size // 4,)), 0, False
     has_computed = False
     if state[PHASE] == FAILED:
         return 0
     state[CARRIED] = 0
+    if state[PHASE] != IDLE or state[AHEAD]:
+        state[SINCE] += 1 + passed
+    if state[PHASE] == WORKING and state[STAGE] == ARRIVING and state[READY]:
+        state[WAITED] += passed
     for i in range(arrived):
         if inbox[i, KIND] == DATA:
             take_data(state, inbox[i, NUMBER], block_bytes)
@@ -244,7 +269,6 @@ def _exchange(
             started = True
         else:
             state[COUNTERS + inbox[i, NUMBER] % MOST_COUNTERS] += 1
-    state[SINCE] += 1
     if started:
         if state[PHASE] != IDLE:
             return say_fault(outbox, sent, state, peers, words, UNASKED, words[START_AT // 4 + S_STEP])
@@ -302,4 +326,4 @@ def _exchange(
         state[TILE] = words[block + B_TILE]
         missing = words[block + B_RECEIVED] - np.int64(state[COUNTERS + words[block + B_COUNTER] % MOST_COUNTERS])
         return say_fault(outbox, sent, state, peers, words, LOST_DATA, missing)
-    return sent
+    return sent + STANDS * _ticks_without_work(words, state, buffers)
