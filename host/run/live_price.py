@@ -28,7 +28,7 @@ CPU_SHARE = 0.005
 """The most of the run's time that prices may take."""
 MOST_PES = 1200
 """A price of more takes over a tenth of a second at a time: such a run is priced at its end alone."""
-_FIRST_S, _LEAST_S = 1.0, 1.0  # from the run's begin to the first price, and between two
+_FIRST_S, _LEAST_S = 2.0, 1.0  # from the run's begin to the first price, and between two
 _MOST_LINKS = 6
 
 
