@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,16 @@ from models.training.common.egru_inside import EgruInside
 from models.training.common.egru_layer import Egru
 from models.training.common.settings import TrainingSettings
 
+_PATHS = {"begin_with", "start"}  # settings that say where a run begins; where that lay on this machine says nothing elsewhere
+
 
 def provenance_of(source: Mapping[str, str], settings: TrainingSettings) -> dict[str, Any]:
-    """Return what a checkpoint says of where it comes from: `source` of its data, day, torch's release and settings."""
+    """Return what a checkpoint says of where it comes from: `source` of its data, day, torch's release and settings. Of a path
+    among these only the last name is kept.
+    """
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     values = asdict(settings)  # type: ignore[call-overload]  # a dataclass
+    values |= {name: Path(values[name]).name for name in _PATHS & values.keys()}
     return {**source, "trained": today, "torch": str(torch.__version__), "settings": values}
 
 
