@@ -58,23 +58,28 @@ def _is_users_own(function: Callable[..., Any]) -> bool:
     return any(Path(function.__code__.co_filename).is_relative_to(folder) for folder in user_folders())
 
 
+# Nothing in C calls these; and what only compiled code calls has no entry for Python either. Both would be a good part of the work.
+_CALLED: Any = {"error_model": "numpy", "fastmath": False, "no_cfunc_wrapper": True}
+_INSIDE: Any = {**_CALLED, "inline": "never", "no_cpython_wrapper": True}
+
+
 def compiled(function: F) -> F:
     """Compile `function` at its first call (numba, nopython, IEEE float32, cached on disk)."""
     # error_model "numpy": a division does not test for zero, which no kernel here can reach.
-    dispatcher: Any = numba.njit(error_model="numpy", fastmath=False)(function)
+    dispatcher: Any = numba.njit(**_CALLED)(function)
     dispatcher._cache = _cache_of(function)
     _dispatchers.append(dispatcher)
     return cast(F, dispatcher)
 
 
 def inlined(function: F) -> F:
-    """Compile `function` for use inside other kernels only: it is never cached by itself."""
-    return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never")(function))
+    """Compile `function` for use inside other kernels only: it is never cached by itself, and Python cannot call it."""
+    return cast(F, numba.njit(**_INSIDE)(function))
 
 
 def always_inlined(function: F) -> F:
     """Compile `function` as `inlined` does, for a loop that pays for each call: the compiler may not leave it as one."""
-    return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never", forceinline=True)(function))
+    return cast(F, numba.njit(forceinline=True, **_INSIDE)(function))
 
 
 class Callback(CFunc):
