@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow chaos check lint types bench pictures clean
+.PHONY: setup demo test test-wide test-slow chaos check lint types bench pictures clean
 
 setup: $(VENV)/.ready
 
@@ -11,8 +11,8 @@ setup: $(VENV)/.ready
 # linting needs as well, at once; ALSO names further requirements.
 EXTRA ?= test
 ALSO ?=
-# Twice as many as the usual two cores: tests of processes wait, for what must come, more than they compute.
-WORKERS ?= 4
+# One more than the usual two cores, since tests of processes mostly wait. Not two more: each worker collects every test.
+WORKERS ?= 3
 # Threads of numpy and torch spin while they wait for each other: on cores that all workers share, for long.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # What tests start is compiled once, also where the environment (an image for containers, say) asks Python to keep nothing.
@@ -29,9 +29,16 @@ $(VENV)/.ready: pyproject.toml
 demo: setup
 	$(BIN)/python launch.py lm --tokens 1400
 
-# A worker runs a file as a whole, the longest first (tests/conftest.py). WORKERS=0 runs all in one process.
+# A worker runs a file as a whole, the longest first (tests/conftest.py). WORKERS=0 runs all in one process. EXTENT=gate is what a
+# change must pass: these tests, and what they leave out, more parameters, more processes, and the trainer with torch.
+EXTENT ?= quick
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: setup
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) $(if $(filter gate,$(EXTENT)),-m 'not slow',--ignore tests/training)
+
+test-wide: setup
+	$(PYTEST) -m 'wide and not slow'
 
 # What takes long, and every search of hypothesis with all of its examples.
 test-slow: setup
@@ -56,7 +63,8 @@ lint: $(VENV)/.ready-dev
 types: $(VENV)/.ready-dev
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types
+	$(MAKE) test EXTENT=gate
 
 bench: setup
 	$(BIN)/python -m bench.noc

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+PART = "GENNAKER_PART_TESTS"  # set: a part of the project is not there, nor what its tests are named by
 WHOLE = "GENNAKER_WHOLE_TESTS"  # set: hypothesis tries all the examples that a test names, in place of a part
 _PART = 10  # one in so many
 _FEWEST = 5  # but no fewer
@@ -48,54 +49,95 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+_compiling: list[subprocess.Popen[bytes]] = []
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile the kernels of the usual runs, and tests, before there are workers: each would compile all of them, and a run that
     compiles says so.
     """
     if not getattr(session.config.option, "numprocesses", None) or hasattr(session.config, "workerinput"):
         return
-    commands = [["-c", _USUAL_RUNS]]
+    _compiling.append(subprocess.Popen([sys.executable, "-c", _USUAL_RUNS], cwd=ROOT, stdout=subprocess.DEVNULL))
     if not sys.dont_write_bytecode and not list((ROOT / "tests" / "__pycache__").glob("test_*-pytest-*.pyc")):
-        commands.append(["-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider"])
-    started = [subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL) for command in commands]
-    codes = [process.wait() for process in started]
-    assert codes[0] == 0  # what is wrong with a test says the worker
+        left_out = [f"--ignore={path}" for path in session.config.option.ignore or ()]
+        collect = ["-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider", *left_out]
+        subprocess.run(
+            [sys.executable, *collect], cwd=ROOT, stdout=subprocess.DEVNULL, check=False
+        )  # what is wrong says the worker
 
 
-class Slow:
-    """Marks tests as slow, before `-m` looks at that."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished() -> None:
+    """Give workers nothing to do before the kernels are there; they collect meanwhile."""
+    assert all(process.wait() == 0 for process in _compiling)
+
+
+class Extents:
+    """Marks tests as wide or slow, and searches, before `-m` looks at that."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Mark those of `slow_but` whose parameters' id is none of its; UsageError for an id that no parameters have."""
-        there: dict[str, set[str]] = {}
-        named: dict[str, tuple[str, ...]] = {}
+        """Mark searches, those of `slow_but` and `wide_but` whose parameters' id is none of theirs, and all but a `few` of a test's
+        parameters; UsageError for an id that no parameters have.
+        """
         for item in items:
-            if (mark := item.get_closest_marker("slow_but")) is None:
-                continue
+            if is_search(item):
+                item.add_marker("search")
+        in_part = _names_a_test(config) or config.getoption("lf", default=False) or os.environ.get(PART)
+        for extent in ("slow", "wide"):
+            for test, sets in parameter_sets(items, f"{extent}_but").items():
+                named = next(iter(sets.values())).get_closest_marker(f"{extent}_but").args
+                if not in_part and (unknown := set(named) - set(sets)):
+                    raise pytest.UsageError(f"{test}: {extent}_but names {sorted(unknown)}; has {sorted(sets)}")
+                for identity, item in sets.items():
+                    if identity not in named:
+                        item.add_marker(extent)
+        for sets in parameter_sets(items, "few").values():
+            quick = [item for item in sets.values() if not item.get_closest_marker("slow")]
+            for item in set(quick).difference(spread(quick)):
+                item.add_marker("wide")
+
+
+def parameter_sets(items: Iterable[pytest.Item], marker: str) -> dict[str, dict[str, pytest.Item]]:
+    """Return the items of each test with a marker, by the id of their parameters."""
+    tests: dict[str, dict[str, pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker(marker):
             test, _, identity = item.nodeid.partition("[")
-            there.setdefault(test, set()).add(identity.removesuffix("]"))
-            named[test] = mark.args
-            if identity.removesuffix("]") not in mark.args:
-                item.add_marker("slow")
-        if any("::" in argument for argument in config.args):  # some of a test's parameters
-            return
-        for test, args in named.items():
-            if unknown := set(args) - there[test]:
-                raise pytest.UsageError(f"{test}: slow_but names {sorted(unknown)}; has {sorted(there[test])}")
+            tests.setdefault(test, {})[identity.removesuffix("]")] = item
+    return tests
+
+
+def spread(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return as many of a test's items as its mark `few` says: each time the one with most values of parameters that no other has
+    yet, and of those that lies farthest from the others.
+    """
+    picked: list[int] = []
+    seen: set[tuple[str, int]] = set()
+    values = [set(item.callspec.indices.items()) for item in items]
+    for _ in range(min(items[0].get_closest_marker("few").args[0], len(items)) if items else 0):
+        rest = [place for place in range(len(items)) if place not in picked]
+        best = max(rest, key=lambda place: (len(values[place] - seen), min((abs(place - other) for other in picked), default=0)))
+        picked.append(best)
+        seen |= values[best]
+    return [items[place] for place in picked]
+
+
+def _names_a_test(config: pytest.Config) -> bool:
+    return any("::" in argument for argument in config.args)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let slow tests be marked."""
-    config.pluginmanager.register(Slow(), "slow")
+    """Let wide and slow tests be marked, and a test that is named run, whatever it is."""
+    config.pluginmanager.register(Extents(), "extents")
+    if _names_a_test(config) and config.option.markexpr in config.getini("addopts"):
+        config.option.markexpr = ""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark and settle searches, give each test its limit, and order files for workers: first those that may take longest."""
-    for item in items:
-        if is_search(item):
-            item.add_marker("search")
+    """Settle searches, give each test its limit, and order files for workers: first those that may take longest."""
     settle_searches(items, whole=bool(os.environ.get(WHOLE)))
     longest: dict[Path, float] = {}
     for item in items:

@@ -102,6 +102,7 @@ def test_each_row_s_figures_are_those_of_price_to_the_digit(name, runs, price):
         assert row["time_change"] == priced["time_s"] / recorded - 1
 
 
+@pytest.mark.few(1)
 @pytest.mark.slow_but("lm", "snn")
 @pytest.mark.parametrize("name", workloads())
 def test_price_says_what_the_run_said(name, runs, price, capsys):
@@ -116,6 +117,7 @@ def test_price_says_what_the_run_said(name, runs, price, capsys):
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.wide
 def test_a_table_on_top_of_settings_has_what_price_would_say_of_both(runs, price):
     rows = price(runs["lm"], "--what-if", "--set", "clock=300MHz")["rows"]
     row = next(row for row in rows if row["setting"] == "schedule=pipelined")
@@ -146,6 +148,7 @@ def test_a_folder_whose_network_is_gone_says_so_in_the_rows_that_need_it(runs, t
     assert rows["clock"]["time_s"] is not None
 
 
+@pytest.mark.wide
 def test_the_table_fits_the_terminal_and_leaves_out_what_changes_nothing(runs):
     answers = answers_in(runs["dvs"])
     for columns in (80, 140):
@@ -197,6 +200,7 @@ def placed(options: dict, **changes):
     return job, record(job.placement, job.source, job.readout).ledger(job.placement)
 
 
+@pytest.mark.few(1)
 @pytest.mark.slow_but("dvs", "lm", "snn")
 @pytest.mark.parametrize("name", workloads())
 def test_another_format_on_the_same_shares_is_exact(name, runs):
@@ -230,12 +234,14 @@ def test_another_mapping_keeps_every_layer_s_totals_and_is_marked_as_expected(ru
     assert row["time_s"] == pytest.approx(price_at(again).time_s)
 
 
+@pytest.mark.wide
 def test_a_ledger_of_another_placement_is_refused(runs):
     was, ledger = recorded_placement(runs["lm"]), load_ledger(runs["arrays"])
     with pytest.raises(ValueError, match="not of this network and placement"):
         replaced_ledger(ledger, was, was)
 
 
+@pytest.mark.wide
 def test_answers_of_python_and_of_the_command_line_are_one(runs):
     report = read_report(runs["arrays"])
     pricing = PricingTerms(load_ledger(runs["arrays"]))

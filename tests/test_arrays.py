@@ -65,6 +65,7 @@ def referenced(network, inputs):
     return np.stack([reference.step({0: x}, fresh=t == 0, reset=t == 0, idle=False)[last][0] for t, x in enumerate(inputs)])
 
 
+@pytest.mark.wide
 def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
     done = run(files, batch=3, verify=True)
     assert done.problem is None
@@ -80,6 +81,7 @@ def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
         assert alone.report["modelled"]["time_s"] > 0
 
 
+@pytest.mark.wide
 def test_sequences_of_any_lengths_give_one_answer_in_any_number_of_lanes(files, tmp_path):
     """Also between processes; and the answers are the reference's."""
     shas, answers = set(), []
@@ -124,6 +126,7 @@ def test_fewer_vectors_are_the_first_ones(files):
     assert run(files, tokens=4).report["result"]["vectors"] == 4
 
 
+@pytest.mark.wide
 def test_between_processes_too(files):
     assert run(files, transport="zmq").report["events"]["sha256"] == run(files).report["events"]["sha256"]
 
@@ -325,6 +328,7 @@ def test_a_file_that_cannot_be_used_gets_one_line_and_leaves_nothing(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("array", "words", "line"),
     [
@@ -361,6 +365,7 @@ def test_what_cannot_be_run_ends_in_one_line_and_leaves_nothing(files, tmp_path,
 # -- the command line
 
 
+@pytest.mark.wide
 def test_run_takes_a_model_and_writes_the_answers(files, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ["run", str(files / "bare.safetensors"), "--inputs", str(files / "ragged.npz"), "--outputs", "y.npz", "--pes", "4"]
@@ -381,6 +386,7 @@ def test_run_needs_a_model(capsys):
     assert line.endswith(f", {', '.join(shipped.names())} or seeded\n")
 
 
+@pytest.mark.wide
 def test_the_seeded_network_by_its_name_takes_its_sizes(tmp_path, capsys):
     small = ["--input", "4", "--layers", "6,5", "--tokens", "3", "--transport", "mem", "--no-pictures"]
     hashes = []

@@ -100,6 +100,7 @@ def run_over(faults, folder, shuffle=None, **options):
     return (run.events.report(), job.readout.result(), run.recorder.ledger().port_counts.tobytes()), run.accounts.links()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("options", [{}, {"chips": 4, "pes": 8}, {"batch": 3, "tokens": 20}], ids=str)
 def test_the_answer_is_the_same_over_bad_links(folder, options):
     whole, nothing = run_over(None, folder, **options)
@@ -112,6 +113,7 @@ def test_the_answer_is_the_same_over_bad_links(folder, options):
     assert {"damaged", "repeated", "asked"} <= kinds <= {"damaged", "repeated", "asked", "lost"}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", ["drop", "dup", "reorder", "corrupt"])
 def test_each_kind_is_mended_by_itself_even_where_it_is_often(folder, kind):
     whole, _ = run_over(None, folder)
@@ -248,6 +250,7 @@ def test_a_stock_zeromq_peer_joins_without_checksums():
 # --- real processes ---
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(120)
 def test_a_run_of_processes_over_bad_links_has_the_same_hash(run):
     options = {"pes": 8, "chips": 4, "tokens": 40}

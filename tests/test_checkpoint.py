@@ -561,6 +561,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(folder, files, data):
     assert isinstance(bounded(folder, raw[: data.draw(st.integers(0, len(raw) - 1))]), str)
 
 
+@pytest.mark.wide
 @given(st.data())
 @settings(deadline=None, max_examples=300)
 def test_flipped_bytes_load_or_are_refused(folder, files, data):
@@ -616,6 +617,7 @@ KEYS = st.integers(0, 20) | st.text(max_size=4)  # the n-th of those that are th
 EDITS = st.lists(st.tuples(PLACES, KEYS, st.one_of(JSON, JSON, JSON, st.just("gone"))), min_size=1, max_size=3)
 
 
+@pytest.mark.wide
 @given(st.integers(0, 3), EDITS)
 @settings(deadline=None, max_examples=400)
 def test_metadata_of_any_json_load_or_are_refused(folder, files, which, edits):
@@ -792,6 +794,7 @@ def _layer(**changes):
     return lambda about: about["layers"][0].update(changes)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -110,6 +110,7 @@ def _projection(**changes):
     return lambda about: about["populations"][2]["projections"][0].update(changes)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -288,6 +288,7 @@ def test_a_down_chip_has_no_usable_pe_and_a_down_link_has_a_direction(load):
     assert spec.down_links == {(0, 5), (1, 0)}
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -159,6 +159,7 @@ def run():
     return record(placement, vectors(features.reshape(-1, 240)), ArrayReadout(placement.network, LanePlan([40], 1)))
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("multicast-csr-0.03", "dma-packed-0.1")
 @pytest.mark.parametrize(("form", "within"), [("csr", 0.03), ("dense", 0.02), ("packed", 0.10)])
 @pytest.mark.parametrize("messages", ["dma", "multicast"])
@@ -188,6 +189,7 @@ def test_what_cannot_be_expected(network, chips, line):
         expected_ledger(network, CHIP, Machine(chips), 1)
 
 
+@pytest.mark.wide
 def test_a_large_machine_is_priced_chip_by_chip():
     """576 chips, 86,400 PEs: more than anybody lists, with compiled trees; every chip's streams cross links."""
     ledger = expected_ledger(replace(SMALL, pes=150, weights=10), CHIP, Machine(576), 1)

@@ -154,6 +154,7 @@ TINY_CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("rate", [0.05, 0.2, 1.0])
 @pytest.mark.parametrize(("counts", "chips", "room"), TINY_CASES)
 def test_tiny_cases_cannot_be_done_better(counts, chips, room, rate):
@@ -170,6 +171,7 @@ def test_small_cases_of_any_kind_cannot_be_done_much_better(case):
     assert found <= 1.25 * least_possible(*case) + 1e-9
 
 
+@pytest.mark.wide
 def test_a_layer_a_chip_is_found_whatever_the_numbers_of_the_chips():
     """Layers that fill a chip each: each sends to the next one's chip, a link on, and the last to the host's."""
     network, machine = line_of([12] * 8, 12), Machine(8)
@@ -291,6 +293,7 @@ def test_uniform_and_balanced_put_something_on_every_chip(mapping, chips):
     assert max(used.values()) - min(used.values()) <= 1
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("pes", [3, 8, 20, 27])
 @pytest.mark.parametrize("chips", [2, 3, 5])
 def test_clustered_is_no_worse_than_the_others_at_as_many_pes(pes, chips):
@@ -352,6 +355,7 @@ def test_fewer_units_than_pes_are_refused_in_one_line(mapping):
     assert "use at most --pes 27" in str(error)
 
 
+@pytest.mark.wide
 def test_more_pes_than_all_chips_have_are_refused():
     assert "2 chips have 304 PEs" in str(refused(seeded_egru(12, (400,), 0.1), CHIP, "clustered", "csr", 305, 1, 2))
 
@@ -412,6 +416,7 @@ def test_fit_compares_all_mappings_with_their_prices(capsys):
     assert total["clustered"] <= min(total.values())
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("mapping", STRATEGIES)
 def test_more_than_a_board_can_be_mapped(mapping):
     """More chips than run as processes."""

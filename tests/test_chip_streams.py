@@ -31,6 +31,7 @@ def chips_used(outcome):
 ALL = [(8, mapping) for mapping in strategies.names()]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("chips", "mapping"), [(2, "uniform"), (3, "uniform"), *ALL, (48, "uniform")], ids=str)
 @pytest.mark.slow_but("3-uniform", "8-balanced", "8-clustered", "48-uniform")
 def test_any_number_of_chips_in_one_process(run, reference, chips, mapping):
@@ -39,6 +40,7 @@ def test_any_number_of_chips_in_one_process(run, reference, chips, mapping):
     assert chips_used(outcome) == ({0} if mapping == "clustered" else set(range(chips)))  # which leaves chips empty where it can
 
 
+@pytest.mark.wide_but("4-uniform")
 @pytest.mark.parametrize(("chips", "mapping"), [(1, "uniform"), (2, "uniform"), (4, "uniform"), *ALL], ids=str)
 @pytest.mark.slow_but("4-uniform", "8-clustered")
 def test_any_number_of_chips_over_processes(run, reference, chips, mapping):
@@ -48,6 +50,7 @@ def test_any_number_of_chips_over_processes(run, reference, chips, mapping):
     assert chips_used(outcome) == ({0} if mapping == "clustered" else set(range(chips)))
 
 
+@pytest.mark.wide
 def test_what_links_carry_is_the_same_over_processes_as_in_one(run):
     links = [run(pes=16, chips=4, transport=transport).report["conservation"]["links"] for transport in ("zmq", "mem")]
     assert links[0] == links[1]
@@ -55,6 +58,7 @@ def test_what_links_carry_is_the_same_over_processes_as_in_one(run):
     assert any(links[0].values())
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("transport", ["mem", "zmq"])
 def test_chips_and_links_that_are_down(run, reference, tmp_path, transport):
     """The host's chip is the first that is there; letters and events go round what is not."""
@@ -74,6 +78,7 @@ def test_any_order_of_arrival(run, reference, chips, seed):
     assert answer(run(pes=24, chips=chips, transport="mem", faults=Faults({}, shuffle=seed))) == reference
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "slow",
     [{"0>1": 0.02}, {"router@1": 0.01}, {"PE(1,1,0)@3": 0.02}, {"1>0": 0.01, "2>1": 0.02, "PE(1,1,0)@1": 0.01}],
@@ -84,6 +89,7 @@ def test_whoever_is_slow(run, reference, slow):
     assert answer(run(pes=8, chips=4, faults=Faults(slow))) == reference
 
 
+@pytest.mark.wide
 def test_a_late_dram_on_several_chips(run, reference):
     assert answer(run(pes=8, chips=4, faults=Faults({}, late=((0, 3), (7, 2))))) == reference
 
@@ -96,6 +102,7 @@ def test_generated_text_is_the_same_on_several_chips(run):
 # --- who is not there, or not in use ----------------------------------------------------------------------------------
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["router@4", "0>4", "2>3", "PE(1,1,0)@4", "0>", "router@x"])
 def test_a_slow_router_or_link_that_is_not_in_use_is_refused_by_name(run, name):
     outcome = run(pes=8, chips=4, faults=Faults({name: 0.1}))
@@ -108,6 +115,7 @@ def test_a_slow_router_or_link_that_is_not_in_use_is_refused_by_name(run, name):
 # --- who dies, or stands still ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide_but("router@3-starting")
 @pytest.mark.parametrize(("name", "phase"), [("router@1", "running"), ("router@3", "starting"), ("PE(1,1,0)@3", "running")])
 def test_a_process_of_another_chip_that_is_killed_is_named_and_the_run_ends(run, name, phase):
     outcome, seconds = hit(run, name, signal.SIGKILL, phase, chips=4)
@@ -121,6 +129,7 @@ def test_a_process_of_another_chip_that_is_killed_is_named_and_the_run_ends(run,
     assert gone(sockets)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["router@1", "router@3"])
 @pytest.mark.slow_but("router@1")
 def test_a_router_that_stands_still_is_named_and_nobody_else(run, name):
@@ -131,6 +140,7 @@ def test_a_router_that_stands_still_is_named_and_nobody_else(run, name):
     assert gone(children)
 
 
+@pytest.mark.wide
 def test_a_pe_of_another_chip_that_stands_still_is_named_and_nobody_else(run):
     outcome, _ = hit(run, "PE(1,1,0)@3", signal.SIGSTOP, chips=4, stall_s=2.0)
     assert outcome.code is Exit.STALLED
@@ -139,6 +149,7 @@ def test_a_pe_of_another_chip_that_stands_still_is_named_and_nobody_else(run):
     assert gone(children)
 
 
+@pytest.mark.wide
 def test_ctrl_c_on_several_chips_ends_the_run_in_order_with_a_partial_report(run):
     sent: list[int] = []
 

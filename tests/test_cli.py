@@ -47,6 +47,7 @@ def tiny(launch, folder):
     return go
 
 
+@pytest.mark.wide
 def test_the_script_itself(folder, tmp_path):
     """From another folder, as a process of its own; what lies there is not taken for a part of the program."""
     (tmp_path / "host.py").write_text("raise SystemExit('imported from the current folder')")
@@ -101,12 +102,14 @@ def test_a_run_gets_its_pictures_unless_told_otherwise(tiny, tmp_path):
     assert trace["otherData"]["positions"] == "3 of 6"
 
 
+@pytest.mark.wide
 def test_pictures_left_out(tiny, tmp_path):
     done = tiny("--tokens", 6, "--pes", 4, "--transport", "mem")
     assert "pictures" not in done.stdout
     assert not {"report.html", "trace.json.gz"} & {path.name for path in (tmp_path / "out").iterdir()}
 
 
+@pytest.mark.wide
 def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
     text = tmp_path / "strange.txt"
     text.write_text("w1 w2 zebra w3 xylophone w4 w5 w6")
@@ -114,6 +117,7 @@ def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
     assert read_report(tmp_path / "out")["result"]["unknown_words"] == 2
 
 
+@pytest.mark.wide
 def test_text_is_generated_as_asked(tiny):
     done = tiny("--prompt", "w1 w2", "--generate", 5, "--seed", 3, "--pes", 3, "--transport", "mem", text=None)
     assert done.returncode == 0
@@ -123,12 +127,14 @@ def test_text_is_generated_as_asked(tiny):
     assert "text  " not in done.stdout  # it has been streamed: the summary does not repeat it
 
 
+@pytest.mark.wide
 def test_verify_agrees(tiny):
     done = tiny("--tokens", 15, "--pes", 5, command="verify")
     assert done.returncode == 0
     assert "verified     1,020 unit states agree with the reference, bit for bit" in done.stdout
 
 
+@pytest.mark.wide
 def test_wikitext_layout(launch, tmp_path, folder):
     data = tmp_path / "wiki"
     data.mkdir()
@@ -143,6 +149,7 @@ def test_wikitext_layout(launch, tmp_path, folder):
     assert report["result"]["unknown_words"] == 2  # the two "="
 
 
+@pytest.mark.wide
 def test_fit_shows_the_mapping_and_starts_nothing(launch, folder, tmp_path):
     done = launch("fit", folder / "tiny.safetensors", "--pes", 6, "--all")
     assert done.returncode == 0
@@ -152,6 +159,7 @@ def test_fit_shows_the_mapping_and_starts_nothing(launch, folder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.wide
 def test_fit_shows_a_gesture_classifiers_bytes_and_the_largest_batch(launch, tmp_path):
     save(tmp_path / "gesture.safetensors", seeded_gesture(features=64, layers=(60, 60)))
     done = launch("fit", "gesture.safetensors", "--format", "dense", "--pes", 40, "--batch", 6)
@@ -207,6 +215,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("arguments", "code", "line"), WRONG, ids=[" ".join(w[0]) for w in WRONG])
 def test_a_wrong_flag_gets_one_line(tiny, tmp_path, arguments, code, line):
     done = tiny(*arguments)
@@ -233,6 +242,7 @@ def test_chips_that_cannot_be_reached_get_one_line(tiny, tmp_path, chips, down, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("content", "line"),
     [
@@ -261,6 +271,7 @@ def _spoil(name: str, value: float):
     return lambda tensors: tensors[name].__setitem__(3, value)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("change", "line"),
     [
@@ -277,6 +288,7 @@ def test_a_checkpoint_that_cannot_be_run_gets_one_line(tiny, folder, tmp_path, c
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.wide
 def test_a_bare_stack_of_layers_is_mapped_but_not_run(launch, tiny, folder, tmp_path):
     save(tmp_path / "bare.safetensors", Model(load(folder / "tiny.safetensors").network))
     for command in ("lm", "verify"):
@@ -287,6 +299,7 @@ def test_a_bare_stack_of_layers_is_mapped_but_not_run(launch, tiny, folder, tmp_
         assert launch(command, tmp_path / "bare.safetensors").returncode == 0
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint", b"\xff" * 100])
 def test_a_missing_or_damaged_checkpoint_gets_one_line(tiny, tmp_path, content):
     path = tmp_path / "model.safetensors"
@@ -298,6 +311,7 @@ def test_a_missing_or_damaged_checkpoint_gets_one_line(tiny, tmp_path, content):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.wide
 def test_too_few_pes_names_layer_region_need_free_and_the_count_that_fits(launch):
     done = launch("lm", "--pes", 60, "--out", "out")
     assert done.returncode == 3
@@ -315,6 +329,7 @@ def test_an_output_folder_that_exists_or_cannot_be_written(tiny, launch, tmp_pat
     assert "--out file/out: cannot be created" in done.stderr
 
 
+@pytest.mark.wide
 def test_down_cores_are_left_out(tiny, tmp_path):
     (tmp_path / "chip.toml").write_text('down_cores = ["PE(1,1,0)@0", "PE(1,1,2)@0"]\n')
     assert tiny("--chip-file", "chip.toml", "--pes", 3).returncode == 0

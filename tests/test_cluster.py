@@ -22,7 +22,7 @@ from tests.tools.processes import answer, children, gone, shared_memory
 from tests.tools.work import crowding
 from tests.tools.workers import ROOT, workers
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

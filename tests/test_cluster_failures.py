@@ -24,7 +24,7 @@ from tests.tools.processes import answer, children, gone
 from tests.tools.work import crowding
 from tests.tools.workers import ROOT, struck, workers
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,7 @@ def write(path: Path, *lines: str) -> Path:
 # -- runs --
 
 
+@pytest.mark.wide
 def test_runs_stand_side_by_side_with_how_they_differ(runs, compare):
     code, out, _ = compare(*runs)
     lines = {line.split("  ")[0]: line for line in out.splitlines()}

@@ -28,6 +28,7 @@ some = settings(deadline=None, max_examples=30)
 seeds = st.integers(0, 1 << 30)
 
 
+@pytest.mark.wide
 @some
 @given(worlds(), seeds)
 def test_on_linked_chips_everybody_hears_the_same_bytes_and_counters_are_the_same(world, seed):

@@ -25,6 +25,7 @@ seeds = st.integers(0, 1 << 30)
 C = "PE(1,1,1)@0"
 
 
+@pytest.mark.wide
 @some
 @given(worlds(), seeds)
 def test_over_any_chips_everybody_hears_the_same_bytes_and_counters_are_the_same(world, seed):
@@ -88,6 +89,7 @@ def wrong(batch, data):
     return batch._replace(transfers=tuple(transfers))
 
 
+@pytest.mark.wide
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_whatever_is_said_the_same_is_said_about_it(data):
@@ -148,6 +150,7 @@ def encode_field(value):
 # --- rooms -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", [p.READ, p.WRITE, p.SIGNAL])
 def test_rows_pages_and_bundles_grow(kind):
     """More transfers, and more bytes, than anything has room for at first; numbers and sizes of every length on the wire."""

@@ -72,6 +72,7 @@ HOW = [{"pes": 5}, {"pes": 5, "chips": 2}, {"batch": 3}, {"batch": 2, "pes": 4},
 ENCODINGS = ["current", "poisson"]
 
 
+@pytest.mark.wide_but("current-{'batch': 3}")
 @pytest.mark.parametrize(
     ("encode", "how"),  # each way once, in turn with either encoding; the others are slow
     some(itertools.product(ENCODINGS, HOW), lambda row: ENCODINGS.index(row[0]) == HOW.index(row[1]) % 2),
@@ -84,6 +85,7 @@ def test_events_and_actions_are_the_same_however_they_are_run(example, encode, h
     assert plain.report["result"]["actions_taken"] == 18
 
 
+@pytest.mark.wide
 def test_spikes_that_are_drawn_are_verified_and_are_no_current(example):
     drawn_spikes = example.run(transport="mem", encode="poisson", verify=True, batch=2, **SHORT)
     assert drawn_spikes.outcome.mismatch["difference"] is None
@@ -92,12 +94,14 @@ def test_spikes_that_are_drawn_are_verified_and_are_no_current(example):
     assert len(hashes) == 3
 
 
+@pytest.mark.wide
 def test_membranes_are_reset_at_every_action_or_carried(example):
     reset, carried = (example.run(transport="mem", verify=True, **kind, **SHORT) for kind in ({}, {"carry": True}))
     assert carried.outcome.mismatch["difference"] is None
     assert reset.report["events"]["sha256"] != carried.report["events"]["sha256"]
 
 
+@pytest.mark.wide
 def test_a_recorded_run_is_run_again_open_loop(example, tmp_path):
     recording = tmp_path / "run.npz"
     closed = example.run(transport="mem", outputs=str(recording), batch=2, **SHORT)
@@ -163,6 +167,7 @@ def test_a_run_that_ends_early_has_the_episodes_that_are_done(example):
     assert played.job.readout.result()["return_mean"] is None
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("broken_off", ["by Ctrl-C", "by the death of a PE"])
 def test_a_run_that_is_broken_off_reports_the_episodes_that_are_done(example, broken_off):
     folder, struck = example.new_folder(), []
@@ -201,12 +206,14 @@ def test_a_network_acts_in_gymnasium_s_environments_by_name(example, tmp_path):
     assert (result["return_mean"], result["actions_taken"]) == (-5.0, 10)
 
 
+@pytest.mark.wide
 def test_float_weights_and_8_bits_are_two_networks(example):
     held, floating = (example.run(transport="mem", bits=bits, verify=True, **SHORT) for bits in ("8", "float"))
     assert floating.outcome.mismatch["difference"] is None
     assert held.report["events"]["sha256"] != floating.report["events"]["sha256"]
 
 
+@pytest.mark.wide
 def test_lanes_whose_episodes_are_over_are_idle(example):
     report = example.run(transport="mem", batch=2, **SHORT).report
     assert report["neurobench"]["Executions"] == report["result"]["actions_taken"] * report["result"]["ticks"] == 54
@@ -222,6 +229,7 @@ def test_layers_side_by_side_take_as_long_as_the_slowest_and_drain():
     assert side_by_side_s(per_tick[:0]).shape == (0, 4)
 
 
+@pytest.mark.wide
 def test_an_action_takes_all_its_ticks_and_the_layers_behind_them(example):
     report = example.run(transport="mem", timer_us=500.0, **SHORT).report
     latency, rounds = report["result"]["costs"]["latency"], report["result"]["costs"]["rounds"]
@@ -245,6 +253,7 @@ def test_a_run_that_broke_off_in_its_first_action_has_no_latency(example):
     assert block["energy_per_action_j"]["chip"] > 0
 
 
+@pytest.mark.wide
 def test_an_action_that_comes_too_late_is_counted(example):
     late = example.run(transport="mem", timer_us=5000.0, **SHORT).report  # 5 ticks of 5 ms, for 20 ms
     assert late["result"]["costs"]["latency"]["timer"]["missed"] == 18

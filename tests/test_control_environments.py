@@ -16,6 +16,7 @@ def actions_of(task, lanes, draw):
     return draw.normal(size=(lanes, 2)).tolist() if task.continuous else draw.integers(0, task.actions, lanes).tolist()
 
 
+@pytest.mark.few(1)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*out of date")
 @pytest.mark.parametrize("name", GYMNASIUM)

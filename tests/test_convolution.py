@@ -60,6 +60,7 @@ def test_a_pool_sums_windows_first_and_drops_what_is_left_over():
     assert not left_over.to_dense().reshape(-1, 4, 5)[:, :, 4].any()
 
 
+@pytest.mark.wide
 @given(data=st.data())
 @settings(deadline=None, max_examples=60)
 def test_the_matrix_is_torchs_convolution(data):
@@ -159,6 +160,7 @@ class Kept:
         return self.mem["sums"]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("numeric", NUMERICS, ids="-".join)
 @given(data=st.data())
 @settings(deadline=None, max_examples=25)

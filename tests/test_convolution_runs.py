@@ -81,6 +81,7 @@ def answer(name, form="conv", pes=9, mapping="uniform", lanes=2, chips=1, **how)
     return run.events.report(), readout.answers, [run.counts.macs(n) for n in whole.layers], run
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("int8")
 @EACH
 def test_every_format_mapping_and_number_of_pes_gives_the_references_bits_and_one_hash(name):
@@ -124,6 +125,7 @@ def test_the_hash_of_a_network_sees_everything_of_a_kernel():
     assert len(seen) == 6
 
 
+@pytest.mark.wide_but("int8")
 @pytest.mark.parametrize("name", ["float32", "int8"])
 def test_kernels_are_priced_and_a_ledgers_file_keeps_what_that_needs(name, tmp_path):
     whole, table = NETWORKS[name], load_table()
@@ -144,6 +146,7 @@ def test_kernels_are_priced_and_a_ledgers_file_keeps_what_that_needs(name, tmp_p
     assert (work.places >= work.rows)[kernel].all()
 
 
+@pytest.mark.wide
 def test_a_layer_is_dealt_in_runs_so_that_a_pe_has_few_kernels():
     weights = Convolution(np.ones((8, 2, 3, 3), np.int8), (2, 10, 10), padding=(1, 1, 1, 1))
     whole = Network((Population("in", 200, payload="spike"), spiking("one", 800, (0, weights), threshold=5)))
@@ -159,6 +162,7 @@ def test_a_layer_is_dealt_in_runs_so_that_a_pe_has_few_kernels():
             assert not any(window.listed for window in windows)
 
 
+@pytest.mark.wide
 def test_no_pe_has_a_vector_of_the_sources_units():
     """A frame of 2 x 128 x 128 is 32,768 units: as a vector of spikes a third of a PE's data memory."""
     weights = Convolution(np.ones((16, 2, 2, 2), np.int8), (2, 128, 128), stride=(2, 2))
@@ -214,6 +218,7 @@ def rewritten(raw, change):
     return len(text).to_bytes(8, "little") + text + raw[8 + size :]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

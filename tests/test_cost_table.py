@@ -30,6 +30,7 @@ def test_every_constant_has_a_value_a_unit_a_grade_and_a_source():
         assert bool(entry.get("assumed")) == (entry["grade"] == "NF"), name
 
 
+@pytest.mark.wide
 def test_names_are_the_files_and_each_is_used():
     assert list(SHIPPED["settings"]) == list(CHOICES)
     read = set()
@@ -113,6 +114,7 @@ def one_line(caught) -> str:
     return text
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(("text", "line"), WRONG_FILES, ids=[row[1][:40] for row in WRONG_FILES])
 def test_a_table_that_cannot_be_used_gets_one_line(tmp_path, text, line):
     path = written(tmp_path, text)

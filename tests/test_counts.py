@@ -162,6 +162,7 @@ def new_core(bench, name):
 each_core = pytest.mark.parametrize(("which", "kept"), [("Pe", 0), ("ChipRouter", 0), ("Run", LAYERS + 1)])
 
 
+@pytest.mark.wide
 @each_core
 def test_a_core_keeps_no_more_after_a_tick_than_before_it(long, which, kept):
     def measured():

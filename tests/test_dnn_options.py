@@ -27,6 +27,7 @@ from tests.tools.processes import children, gone
 pytestmark = pytest.mark.timeout(240)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "chosen",
     some([
@@ -61,6 +62,7 @@ def plain(cnn):  # noqa: F811 - a fixture
     return launched(cnn).report
 
 
+@pytest.mark.wide
 def test_tensors_that_stay_are_neither_read_nor_written(cnn, plain):  # noqa: F811 - a fixture
     stays = launched(cnn, resident="activations").report
     (read, written, _), (read_less, written_less, (*_, probes)) = moved(plain), moved(stays)
@@ -72,11 +74,13 @@ def test_tensors_that_stay_are_neither_read_nor_written(cnn, plain):  # noqa: F8
     assert moved(plain)[2][-1] == 0
 
 
+@pytest.mark.wide
 def test_the_fewest_transfers_are_fewer_than_those_of_the_fastest_tiles(cnn, plain):  # noqa: F811 - fixtures
     few = launched(cnn, tiles="fewest").report
     assert sum(moved(few)[2]) < sum(moved(plain)[2])
 
 
+@pytest.mark.wide
 def test_tiles_that_are_read_once_are_handed_on_or_kept(cnn):  # noqa: F811 - a fixture
     apart, once = (moved(launched(cnn, pes=3, tiles="smallest", share=share).report) for share in ("none", "once"))
     assert once[0] < apart[0]
@@ -84,6 +88,7 @@ def test_tiles_that_are_read_once_are_handed_on_or_kept(cnn):  # noqa: F811 - a 
     assert once[2][SIGNAL] > apart[2][SIGNAL]
 
 
+@pytest.mark.wide
 def test_parts_of_a_depth_go_over_the_mesh_and_are_added_up(cnn):  # noqa: F811 - a fixture
     alone, mesh = (launched(cnn, tiles="smallest", pes=23, batch=1, samples=2, reduce=where).report for where in ("worker", "mesh"))
     assert mesh["modelled"]["work"]["partials"] > 0
@@ -91,6 +96,7 @@ def test_parts_of_a_depth_go_over_the_mesh_and_are_added_up(cnn):  # noqa: F811 
     assert mesh["modelled"]["work"]["mac_products"] == alone["modelled"]["work"]["mac_products"]
 
 
+@pytest.mark.wide
 def test_what_is_fetched_ahead_lies_behind_the_work(cnn):  # noqa: F811 - a fixture
     plain, ahead = (launched(cnn, tiles="smallest", pes=3, overlap=how).report for how in ("none", "double"))
     assert plain["modelled"]["work"].get("ahead", 0) == 0
@@ -102,6 +108,7 @@ def test_what_is_fetched_ahead_lies_behind_the_work(cnn):  # noqa: F811 - a fixt
     assert ahead["modelled"]["time_s"] < plain["modelled"]["time_s"]
 
 
+@pytest.mark.wide
 def test_a_price_changes_no_answer(cnn):  # noqa: F811 - a fixture
     job = prepare(options(cnn))
     from host.run.run import Run
@@ -120,6 +127,7 @@ def test_a_price_changes_no_answer(cnn):  # noqa: F811 - a fixture
     assert run.events.report() == before
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("chosen", [{"share": "once", "pes": 6}, {"resident": "activations"}], ids=str)
 def test_what_a_peer_does_not_hand_on_is_named(cnn, monkeypatch, chosen):  # noqa: F811 - a fixture
     put, lost = Exchange._put, []
@@ -216,6 +224,7 @@ def test_too_many_workers_cannot_know_each_other(cnn):  # noqa: F811 - a fixture
 # ---- processes
 
 
+@pytest.mark.wide
 def test_a_killed_scheduler_is_named_and_a_killed_worker_is_replaced(tmp_path):
     example = Example(workloads()["dnn"], tmp_path)
     whole = example.run(transport="mem")

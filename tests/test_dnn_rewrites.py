@@ -118,6 +118,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.few(9)
 @pytest.mark.parametrize("case", CASES)
 def test_it_computes_the_same_in_float_and_as_nearly_in_int8(case):
     steps, shape, constants, kinds = CASES[case]

@@ -38,6 +38,7 @@ from noc.dram_endpoint import DramEndpoint
 from pe.compiled_columns import CompiledColumns
 from tests.tools.grids import some
 from tests.tools.losses import run_with_losses
+from tests.tools.small_cnn import save_small_cnn
 
 pytestmark = pytest.mark.timeout(240)
 GOLDEN = Path(__file__).parent / "golden_dnn"
@@ -46,16 +47,7 @@ SAMPLES = 5
 
 @pytest.fixture(scope="module")
 def cnn(tmp_path_factory):
-    """Convolutions, one of them depthwise, a pool, an addition, a mean and a matrix, in int8; and five samples."""
-    folder = tmp_path_factory.mktemp("cnn")
-    model = import_dnn(GOLDEN / "cnn-float.onnx", ImportRequest(importer="onnx", options={})).model
-    with np.load(GOLDEN / "cnn-float.npz") as stored:
-        samples = stored["x"]
-    settings = DnnSettings(scales="pow2", rounding="half-up", overflow="saturate", per_channel=False, equalise=True)
-    network, _ = quantise_dnn(model.prepared, {model.prepared.graph.inputs[0].name: samples}, settings)
-    save_dnn(folder / "cnn.safetensors", replace(model, network=network))
-    np.save(folder / "samples.npy", samples[:SAMPLES])
-    return folder
+    return save_small_cnn(tmp_path_factory.mktemp("cnn"), SAMPLES)
 
 
 def options(folder, **chosen):
@@ -82,6 +74,7 @@ def truth(cnn):
     return stream.report()
 
 
+@pytest.mark.wide_but("{'share': 'once', 'pes': 10, 'batch': 5}")
 @pytest.mark.parametrize(
     "chosen",
     some(
@@ -115,6 +108,7 @@ def run_of(folder, **chosen):
     return run, job
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("columns", [Columns, CompiledColumns])
 @pytest.mark.parametrize("losses", [(120,), (90, 60)], ids=str)
 def test_a_run_that_loses_its_pes_and_drams_goes_on_to_the_same_tensors(cnn, truth, losses, columns):
@@ -159,12 +153,14 @@ def test_one_byte_of_the_image_shows_in_the_hash_or_is_named(cnn, truth, monkeyp
     assert run.fault or run.events.report()["sha256"] != truth["sha256"]
 
 
+@pytest.mark.wide
 def test_verify_holds_every_number_to_the_reference(cnn, truth):
     outcome = launched(cnn, verify=True)
     assert outcome.code is Exit.OK
     assert outcome.mismatch == {"compared": truth["count"], "difference": None}
 
 
+@pytest.mark.wide
 def test_a_pass_may_be_filled_up_and_a_sample_has_its_own_hash(cnn, truth):
     alone = launched(cnn, batch=1, samples=3).report["events"]
     assert alone["sequences"] == truth["sequences"][:3]
@@ -202,6 +198,7 @@ def test_labels_that_do_not_fit_are_refused_in_one_line(cnn, tmp_path, labels, w
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.wide
 def test_scores_of_labels_a_place_come_back_from_a_snapshot_and_what_no_number_holds_is_none(tmp_path):
     model = import_dnn(GOLDEN / "lm.pt2", ImportRequest(importer="pt2", options={})).model
     entry = model.prepared.graph.inputs[0]
@@ -226,6 +223,7 @@ def test_scores_of_labels_a_place_come_back_from_a_snapshot_and_what_no_number_h
         check_labels(np.full(samples.shape, 50), 100, network.tensors[output].shape)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["vit", "lm"])
 def test_transformers_run_as_the_reference_has_them(tmp_path, name):
     model = import_dnn(GOLDEN / f"{name}.pt2", ImportRequest(importer="pt2", options={})).model
@@ -263,6 +261,7 @@ def test_transformers_run_as_the_reference_has_them(tmp_path, name):
     assert outcome.report["result"]["float"]["agree"] == agree
 
 
+@pytest.mark.wide
 def test_the_shipped_digits_run_from_end_to_end():
     made = Options(checkpoint="digits-cnn", samples=32, batch=16, pes=9, transport="mem")
     made.check()

@@ -129,6 +129,7 @@ def test_there_are_commands_of_many_pages():
     assert len({command.page for command in COMMANDS}) >= 12
 
 
+@pytest.mark.few(30)
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_a_command_is_one_that_its_program_takes(command):
     """Whether it can be run here or not: its names, flags and values are read by the program's own parser."""
@@ -164,6 +165,7 @@ def test_every_name_of_a_file_comes_with_the_project_or_is_explained():
     assert unexplained == set()
 
 
+@pytest.mark.wide
 def test_the_table_of_names_has_no_name_too_many(files):
     text = " ".join(word for command in COMMANDS for word in command.words)
     assert [name for name in STANDS_FOR if name.rstrip("/") not in text] == []
@@ -171,6 +173,7 @@ def test_the_table_of_names_has_no_name_too_many(files):
     assert COPIES.keys() <= {str(path.relative_to(files)) for path in files.rglob("*")}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("command", [command for command in HERE if is_quick(command)], ids=str)
 def test_a_quick_command_runs_as_it_stands(command, place, capsys):
     clear(place, command)
@@ -212,6 +215,7 @@ def test_what_a_page_shows_below_a_command_is_what_it_prints(tmp_path):
         assert missing == [], text
 
 
+@pytest.mark.wide_but("1")
 @pytest.mark.parametrize("number", range(2))
 def test_python_of_the_readme_runs(number, place):
     """The six lines after the two commands, and a checkpoint made of arrays."""

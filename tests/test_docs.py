@@ -100,6 +100,7 @@ def test_the_tree_of_the_design_is_the_tree_of_the_project():
     assert flat == set(re.findall(r"\b[a-z_]+\.py", tree)) - {"launch.py"}
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_and_its_flags_are_there(page, capsys):
     for command, rest in set(re.findall(r"launch\.py ([a-z]+)\b([^\n`#]*)", page.read_text(encoding="utf-8"))):

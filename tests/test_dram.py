@@ -239,6 +239,7 @@ def test_the_file_costs_what_is_written_to_it():
     assert mine[2] < 1 << 20
 
 
+@pytest.mark.few(1)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system of 128 KiB")
 @pytest.mark.parametrize("write", ["write(region, at, ", "write_at(region.offset + at, "])
 def test_a_disk_without_room_is_an_error_and_no_signal(tmp_path, write):

@@ -111,6 +111,7 @@ def test_events_earlier_than_the_one_before_move_to_their_place_and_equal_times_
 # --- files that break off -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("missing", range(1, 2 * 8 + PACKET))
 def test_a_file_cut_in_its_last_packet_keeps_every_whole_event(path, missing):
     raw = aedat(TWO, LATER)[:-missing]

@@ -43,6 +43,7 @@ def paper_answer(paper_file):
 
 
 # The grid but for one is slow: it takes half a minute of a thousand processes. Any number of PEs is tried on the small network.
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("pes", "batch", "transport"),
     some(itertools.product((64, 96, 128), (1, 6), ("mem", "zmq")), (96, 6, "zmq").__eq__),
@@ -51,6 +52,7 @@ def test_the_paper_s_network(paper_file, paper_answer, pes, batch, transport):
     assert answer(run(paper_file, samples=SAMPLES, pes=pes, batch=batch, transport=transport)) == paper_answer
 
 
+@pytest.mark.wide_but("3-packed")
 @pytest.mark.parametrize(
     ("pes", "form"),
     some(itertools.product(range(1, 9), ("dense", "csr", "packed")), {(1, "dense"), (3, "packed"), (8, "csr")}.__contains__),
@@ -59,6 +61,7 @@ def test_a_small_dense_network_on_few_pes(small_file, small_answer, pes, form):
     assert answer(run(small_file, samples=SAMPLES, pes=pes, format=form)) == small_answer
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("batch", some([1, 2, 3, 4, 5, 7, 9], {4, 9}.__contains__))
 def test_any_batch_gives_the_samples_one_by_one(small_file, small_answer, batch):
     done = run(small_file, samples=SAMPLES, pes=4, batch=batch, verify=True)
@@ -67,12 +70,14 @@ def test_any_batch_gives_the_samples_one_by_one(small_file, small_answer, batch)
     assert done.report["result"]["frames"] == SAMPLES * 8
 
 
+@pytest.mark.wide
 def test_fewer_samples_are_the_first_ones(small_file, small_answer):
     _, sequences, _, predictions = answer(run(small_file, samples=3, pes=3, batch=2))
     assert sequences == small_answer[1][:3]
     assert predictions == small_answer[3][:3]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("transport", "faults"),
     [

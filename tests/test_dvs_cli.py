@@ -64,6 +64,7 @@ def metric(report, name):
     return next(one["value"] for one in report["metrics"] if one["name"] == name)
 
 
+@pytest.mark.wide
 def test_a_run_writes_its_folder_and_prints_what_it_did(dvs, tmp_path):
     done = dvs("--samples", 11, "--pes", 4, "--batch", 3, pictures=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -101,6 +102,7 @@ def test_a_run_writes_its_folder_and_prints_what_it_did(dvs, tmp_path):
     assert "a token" not in page
 
 
+@pytest.mark.wide
 def test_every_documented_key_is_in_the_report_and_the_other_way_round(dvs):
     dvs("--samples", 2, "--pes", 2)
     report, text = dvs.report(), (ROOT / "docs" / "report.md").read_text()
@@ -112,6 +114,7 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(dvs):
         assert have == {name for name in keys if not name.endswith(".json")}  # those are files
 
 
+@pytest.mark.wide
 def test_the_default_is_as_many_as_there_are_up_to_four_of_each_gesture(dvs, folder):
     assert dvs("--events", folder / "set", "--pes", 2, "--batch", 8).returncode == 0
     found = dvs.report()["result"]
@@ -130,6 +133,7 @@ def test_recordings_in_files_are_the_synthetic_ones(dvs, folder, tmp_path):
     assert {name: from_files[name] for name in both} == {name: rendered[name] for name in both}
 
 
+@pytest.mark.wide
 def test_a_damaged_recording_is_named_with_its_byte_and_the_rest_still_runs(dvs, folder, tmp_path):
     shutil.copytree(folder / "set", tmp_path / "set")
     first, _ = sorted((tmp_path / "set").glob("*.aedat"))
@@ -156,6 +160,7 @@ def test_where_nothing_can_be_read_the_run_is_refused_with_the_first_damage(dvs,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("transport", ["mem", "zmq"])
 def test_an_interrupted_run_keeps_what_was_known(folder, transport):
     struck = []
@@ -172,6 +177,7 @@ def test_an_interrupted_run_keeps_what_was_known(folder, transport):
     assert metric(done.report, "sample_time") > 0
 
 
+@pytest.mark.wide
 def test_the_monitor_is_told_the_frame_and_the_scores_as_they_rise(folder):
     seen = []
     run(folder / "small.safetensors", lambda status: seen.append(status["shown"]), samples=60, pes=2)
@@ -199,6 +205,7 @@ def record(samples=22, **changed):
     return known | {"mean_frame_accuracy": 0.5} | changed
 
 
+@pytest.mark.wide
 def test_the_same_network_in_torch_stands_beside_it_where_the_checkpoint_has_it_on_record(dvs, tmp_path):
     save_small(tmp_path / "told.safetensors", record=record())
     done = dvs("--samples", 11, "--pes", 2, model=tmp_path / "told.safetensors")
@@ -214,6 +221,7 @@ def test_the_same_network_in_torch_stands_beside_it_where_the_checkpoint_has_it_
     assert "a logistic regression on the mean frame 50.0 %" in done.stdout
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("known", "flags", "why"),
     [
@@ -249,6 +257,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("arguments", "code", "line"), WRONG, ids=[" ".join(map(str, w[0])) for w in WRONG])
 def test_a_wrong_flag_gets_one_line(dvs, tmp_path, arguments, code, line):
     done = dvs(*arguments)

@@ -165,6 +165,7 @@ def test_numpy_files_that_give_less_than_they_seem_to_are_named(tmp_path, rows, 
 # --- who reads them -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_the_trainer_and_the_runner_read_the_same_samples_and_say_the_same_of_the_set(tmp_path):
     pytest.importorskip("torch")
     from models.training.gesture.commands import read as read_to_train

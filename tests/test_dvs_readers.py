@@ -66,6 +66,7 @@ def test_the_suite_has_every_reader():
     assert sorted(WRITERS) == member_names(readers)
 
 
+@pytest.mark.few(9)
 @every_reader
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_reader_gives_the_same_samples_from_its_layout(name, place, split):
@@ -98,6 +99,7 @@ def test_a_reader_keeps_its_contract(name, tmp_path):
         assert all(reader.probe(Head(path, split, start)) == 0 for split in SPLITS)
 
 
+@pytest.mark.few(3)
 @every_reader
 def test_half_of_a_file_never_stops_the_rest(name, place, tmp_path):
     files = sorted(path for path in ([place] if place.is_file() else place.rglob("*")) if path.is_file())

@@ -146,6 +146,7 @@ def test_a_seed_gives_the_same_events_on_every_machine():
     assert digest.hexdigest()[:16] == "e65c098a59b23f2e"
 
 
+@pytest.mark.wide
 def test_rounds_of_eleven_hold_every_class_and_every_sample_comes_once_in_the_same_order():
     def told(chosen):
         return [(sample.name, sample.label) for sample in chosen.samples()]
@@ -199,6 +200,7 @@ def test_a_set_that_cannot_be_is_refused_in_one_line(wrong, word):
 # --- in files -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_what_is_written_to_files_is_read_back_bit_for_bit(tmp_path):
     assert write_synthetic(tmp_path / "set", seed=5, train=2, test=1, lights=2, repetitions=1, slice_us=SHORT_US) == 6
     for split, people in (("train", 2), ("test", 1)):
@@ -220,6 +222,7 @@ def test_a_folder_that_holds_recordings_is_not_written_over(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.wide
 def test_the_command_line_writes_and_shows(tmp_path, capsys):
     folder = str(tmp_path / "set")
     assert command_line.main(["write", folder, "--train", "1", "--test", "0", "--lights", "1", "--repetitions", "1"]) == 0

@@ -67,6 +67,7 @@ def report_of(model, folder, **changes):
     return {**outcome.report, "verify": outcome.mismatch}
 
 
+@pytest.mark.wide
 def test_every_format_placement_and_price_has_the_same_events_and_they_are_those_of_the_plain_reference(small, tmp_path):
     reports = [
         report_of(small, tmp_path, verify=True),
@@ -135,6 +136,7 @@ def four(source):
     return target
 
 
+@pytest.mark.wide
 def test_two_weights_a_byte_have_the_events_of_one_a_byte_in_every_format_and_on_the_array(four, tmp_path):
     """And those of the plain reference, which knows of neither; with cell states of a byte."""
     model = load(four)
@@ -174,6 +176,7 @@ def with_trace(network: Network, decay: float = 0.8) -> Network:
     return replace(network, populations=(*network.populations[:2], replace(layer, projections=heard), *network.populations[3:]))
 
 
+@pytest.mark.wide
 def test_layers_that_hear_traces_have_the_plain_references_events_in_every_format_and_on_the_array(tmp_path):
     """Shifts are what is heard best of the samples; four bits of weights and the checkpoint on the way."""
     model = Model(with_trace(NETWORK), seeded_embedding(WORDS, UNITS, seed=3), np.zeros(WORDS, np.float32), ("<unk>", "<eos>", *(
@@ -200,6 +203,7 @@ def test_layers_that_hear_traces_have_the_plain_references_events_in_every_forma
     assert batch["verify"]["difference"] is None
 
 
+@pytest.mark.wide
 def test_the_price_of_a_trace_of_numbers_is_what_the_table_says(tmp_path):
     """Offline as from a run: its upkeep, and a number made of each element; what is heard are the numbers that are not zero."""
     network, _ = quantise_egru(with_trace(NETWORK), **SCALES, trace_shifts={2: 2})
@@ -250,6 +254,7 @@ def test_weights_of_four_bits_that_are_larger_are_refused():
         replace(SparseRows.from_dense(np.array([[-9, 3]], np.int8)), four_bits=True).check("it")
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", ["cell_scale", "event_scale"])
 @pytest.mark.parametrize("scale", [0.0, np.nan, 2.0])
 def test_a_scale_of_cell_states_or_events_that_cannot_be_is_refused(name, scale):
@@ -336,6 +341,7 @@ def test_array_is_offered_for_bytes_alone(small):
     assert "array" not in names_for(NETWORK.weights)
 
 
+@pytest.mark.wide
 def test_the_outlook_prices_each_form_as_its_run_is_priced_and_says_what_is_not_there(small, source, tmp_path):
     options = {"text": str(source.with_name("text.txt")), "tokens": 25, "pes": 5}
     forms = [("published", source, "csr"), ("packed", small, "packed"), ("sparse", small, "vectors")]

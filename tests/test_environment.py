@@ -84,6 +84,7 @@ def test_a_run_in_an_environment_made_for_other_work_has_its_answer_and_its_page
 # ---- folders and files
 
 
+@pytest.mark.wide
 def test_a_current_folder_that_is_gone_is_said(tmp_path):
     gone = ["bash", "-c", f'mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec "$@"', "--"]
     assert one_line(launch("info", ROOT / "models/shipped/tiny.safetensors", inside=gone), "the current folder is gone")
@@ -126,6 +127,7 @@ def test_names_that_are_no_text_go_everywhere_and_are_printable_in_records(tmp_p
     assert read_report(place)["title"] == "caf\\udce9"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("content", some(["distributed: [oops", "- a\n- b\n"], "- a\n- b\n".__eq__))
 def test_a_broken_configuration_of_dask_is_one_line(tmp_path, content):
     pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -205,6 +207,7 @@ def test_a_run_that_cannot_even_start_is_refused_with_what_to_raise(monkeypatch,
     assert outcome.problem.startswith("this machine has no room for a run: processes and threads: needs 7, has 5; raise ulimit -u")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("megabytes", "line"), [(300, "address space: needs 600 MB, has 315 MB; raise ulimit -v"), (60, "no memory to load")]
 )
@@ -270,6 +273,7 @@ def test_processes_that_cannot_be_started_are_one_line_that_says_why(monkeypatch
 # ---- signals and deaths
 
 
+@pytest.mark.wide
 def test_a_signal_that_is_ignored_at_the_start_stays_so(run):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     hung_up = []
@@ -287,6 +291,7 @@ def test_a_signal_that_is_ignored_at_the_start_stays_so(run):
     assert outcome.code is Exit.OK
 
 
+@pytest.mark.wide
 def test_a_killed_fork_server_is_named_and_no_pe_is_blamed(run):
     killed = []
 
@@ -300,6 +305,7 @@ def test_a_killed_fork_server_is_named_and_no_pe_is_blamed(run):
     assert re.fullmatch(line, outcome.problem), outcome.problem
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("beginning", [b"", b"\x80\x05\x95"], ids=["nothing", "a part"])
 def test_a_process_whose_launcher_dies_as_it_starts_it_leaves_without_a_word(beginning):
     """Its launcher was killed between asking the fork server for a process and sending what it should run."""
@@ -361,6 +367,7 @@ def test_no_other_fork_server_takes_the_place_of_one_on_its_way_out():
     assert next(looks, "all used") == "all used"
 
 
+@pytest.mark.wide
 def test_packages_of_ones_own_in_the_working_folder_hide_none_of_ours(tmp_path):
     """`python -m launch` has the working folder first on the path, and every project has a `models`."""
     import subprocess

@@ -220,6 +220,7 @@ def test_events_count_as_soon_as_they_are_asked_for_however_many_came_before(lan
     assert asked.report() == plain.report()
 
 
+@pytest.mark.wide_but("1-1-1048576")
 @pytest.mark.parametrize(("lanes", "events", "ledger_bytes"), [(1 << 10, 1 << 10, 0), (1, 1, 1 << 20), (1 << 10, 1, 0)])
 def test_what_waits_to_be_hashed_needs_no_memory(lanes, events, ledger_bytes):
     """Large sections, large ledgers, or many lanes: less than a quarter of what came is held."""

@@ -18,6 +18,7 @@ def test_there_are_notebooks():
 QUICK = ("where_the_energy_goes",)
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "path",

@@ -98,6 +98,7 @@ def by_kind(transfers):
     return [counted[kind] for kind in p.KINDS]
 
 
+@pytest.mark.wide
 @settings(patient, max_examples=150)
 @given(worlds(), seeds)
 def test_every_transfer_arrives_once_in_its_tick_in_order_of_source_and_number(world, seed):
@@ -108,6 +109,7 @@ def test_every_transfer_arrives_once_in_its_tick_in_order_of_source_and_number(w
             assert list(bundle.transfers) == expected.get((name, bundle.tick), [])
 
 
+@pytest.mark.wide
 @settings(patient, max_examples=100)
 @given(worlds(), seeds)
 def test_transfers_are_counted_by_kind_at_both_ends_and_once_on_each_link_of_their_route(world, seed):

@@ -60,6 +60,7 @@ def around(centre, count=3000):
 EVERY_997TH = every(997)
 
 
+@pytest.mark.few(1)
 @each
 def test_error_stays_within_the_stated_bound_over_all_finite_floats(name):
     """In units of the float32 spacing at the exact value, wherever that is a normal number."""

@@ -175,6 +175,7 @@ def with_layer(params=None, trace=0.0):
 # ---- torch
 
 
+@pytest.mark.wide
 def test_torch_loads_it_as_weights_alone_and_its_gru_computes_the_same(files, tmp_path):
     torch = pytest.importorskip("torch")
     entries = gru_tensors(RNG(6), (6, 7, 7))
@@ -191,6 +192,7 @@ def test_torch_loads_it_as_weights_alone_and_its_gru_computes_the_same(files, tm
     np.testing.assert_allclose(want, gru_outputs(entries, INPUTS), atol=1e-5)
 
 
+@pytest.mark.wide
 def test_the_modules_that_the_notes_name_load_it(files, tmp_path):
     torch = pytest.importorskip("torch")
     from torch.nn import GRU, Linear, ReLU, Sequential, Tanh
@@ -205,6 +207,7 @@ def test_the_modules_that_the_notes_name_load_it(files, tmp_path):
     net.load_state_dict(torch.load(tmp_path / "out.pth", weights_only=True))
 
 
+@pytest.mark.wide
 def test_tied_weights_are_stored_once(files, tmp_path):
     torch = pytest.importorskip("torch")
     again(tmp_path, files.write(language_model()[0]).read().model)
@@ -320,6 +323,7 @@ def test_an_exporter_of_a_users_own_is_found_by_its_suffix(tmp_path, monkeypatch
         exporter_for(tmp_path / "x.pth")
 
 
+@pytest.mark.wide
 def test_a_head_of_one_linear_layer_has_the_key_that_programs_give_it(files, tmp_path):
     torch = pytest.importorskip("torch")
     model = replace(files.write(gru_tensors(RNG(6), (6, 5))).read().model, head=(affine(2, 5, "linear"),))

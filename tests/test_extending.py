@@ -23,7 +23,7 @@ BLOCKS = re.compile(r"^```python\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 ONE_SCREEN = 70  # lines of a block
 PES, STEPS = 6, 15
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")

@@ -114,6 +114,7 @@ def test_a_folder_that_is_not_there_ends_in_one_line(tmp_path, monkeypatch):
     assert (done.returncode, done.stderr) == (int(Exit.USAGE), line)
 
 
+@pytest.mark.wide
 def test_the_hash_of_the_code_covers_members(folder):
     project = content_sha256()
     file = write(folder, "host/workloads/mine/__init__.py")
@@ -140,6 +141,7 @@ def number():
 """
 
 
+@pytest.mark.wide
 def test_the_cache_of_compiled_code_follows_all_sources_of_a_user_s(folder, monkeypatch, tmp_path_factory):
     """Also those that a member does not import by statement; what was compiled of sources that are back is found again."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
@@ -273,6 +275,7 @@ def test_an_importer_brings_options_of_its_own_and_no_other_file_is_touched(fold
     assert "--gru" in out
 
 
+@pytest.mark.wide
 def test_reading_the_options_of_importers_loads_nothing_that_compiles():
     code = "import sys\nfrom models.importers import all_flags\nall_flags()\nprint({'numba', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)

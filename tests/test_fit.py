@@ -37,6 +37,7 @@ def fit(capsys, tmp_path):
     return go
 
 
+@pytest.mark.wide
 def test_it_says_that_it_fits_and_what_a_position_is_expected_to_take(fit):
     text = fit("--pes", 12)
     told = json.loads(fit("--pes", 12, "--json"))
@@ -114,6 +115,7 @@ def test_a_long_refusal_is_one_line_in_a_file_and_short_lines_on_a_terminal(caps
     assert " ".join(" ".join(lines).split()) == f"gennaker: {text}"
 
 
+@pytest.mark.wide
 def test_the_shipped_model_is_told_at_its_measured_activity(capsys, folder):
     assert main(["fit", str(folder / "tiny.safetensors"), "--pes", "6"]) == 0
     assert "expected at an activity of" in capsys.readouterr().out

@@ -196,6 +196,7 @@ def shape_of(rows, columns, nonzeros, lanes, **rest):
 # ---- what is stored
 
 
+@pytest.mark.few(5)
 @each
 @pytest.mark.parametrize("weight", WEIGHTS)
 @given(data=st.data())
@@ -304,6 +305,7 @@ VARIANTS = [(*numeric, dense) for numeric in NUMERICS for dense in (False, True)
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: f"{v[0]}-{v[1]}{'-dense' * v[2]}")
 
 
+@pytest.mark.few(4)
 @each_variant
 @pytest.mark.parametrize("phased", [False, True], ids=["", "phased"])
 @given(data=st.data(), chunk=st.integers(1, 30))
@@ -323,6 +325,7 @@ def test_all_formats_have_the_sums_and_the_work_of_a_plain_loop(variant, phased,
         assert counts == [macs, visited(name, matrix, lanes, sections, **of_shape)], name
 
 
+@pytest.mark.few(3)
 @each
 @given(case=cases(), other=st.data())
 @settings(deadline=None, max_examples=60)
@@ -373,6 +376,7 @@ def test_a_product_may_be_asked_for_again(name):
 WIDTHS = [(256, 3), (257, 3), (300, 300), (65_537, 2)]
 
 
+@pytest.mark.few(12)
 @each
 @pytest.mark.parametrize(("rows", "columns"), WIDTHS, ids=["u1 rows", "u2 rows", "u4 extents", "u4 rows"])
 def test_every_width_of_index_gives_the_same_answer(name, rows, columns):
@@ -392,6 +396,7 @@ def test_every_width_of_index_gives_the_same_answer(name, rows, columns):
     assert counts == [macs, visited(name, matrix, 2, [(keys, values)])]
 
 
+@pytest.mark.few(1)
 @each
 @pytest.mark.parametrize(
     ("gates", "rows", "columns"), [(3, 300, 300), (3, 771, 20), (2, 512, 40), (1, 40, 65_600)],
@@ -465,6 +470,7 @@ def over_positions(name, case):
         yield bound, *bound.product(), np.array(trace, np.float32)
 
 
+@pytest.mark.few(3)
 @each
 @given(case=heard())
 @settings(deadline=None, max_examples=80)
@@ -487,6 +493,7 @@ def test_all_formats_agree_over_a_trace_in_bits_and_effective_macs(case):
     assert all(answer == answers[0] for answer in answers)
 
 
+@pytest.mark.few(3)
 @each
 @given(case=heard())
 @settings(deadline=None, max_examples=40)
@@ -631,11 +638,13 @@ def test_after_all_formats_are_loaded_nothing_is_compiled_in_use(compiled_late):
     assert compiled_late["all"] == []
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", NAMES)
 def test_loading_a_format_compiles_everything_that_most_runs_need(compiled_late, name):
     assert compiled_late[name] == []
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("what", ["ahead", "ahead, phased"])
 def test_what_other_runs_need_is_compiled_ahead(compiled_late, what):
     """So that the processes of a run find it in the cache."""

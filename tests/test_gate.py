@@ -56,6 +56,7 @@ def network(sizes=(7, 9, 6), inputs=5, seed=1, **params):
 # ---- the answer
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("1-csr", "3-packed")
 @pytest.mark.parametrize("form", ["csr", "packed", "dense"])
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -100,6 +101,7 @@ def test_it_takes_two_ticks_a_position():
 # ---- beside each other
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("mapping", ["uniform", "balanced", "clustered"])
 @pytest.mark.parametrize("pes", [1, 2, 3, 10])
 def test_every_mapping_puts_both_of_a_unit_on_the_same_pe(mapping, pes):
@@ -197,6 +199,7 @@ def test_thresholds_beyond_their_range_are_refused(threshold):
         place(Network((*net.populations[:2], replace(cells, vectors=vectors))), CHIP, "uniform", "csr", None)
 
 
+@pytest.mark.wide
 def test_products_made_as_sections_come_share_one_vector():
     """At the paper's sizes `csr` holds three vectors of 1350 floats otherwise, and does not fit 50 PEs a layer."""
     net = seeded_egru(inside=True)
@@ -229,6 +232,7 @@ def test_files_without_layers_beside_each_other_say_nothing_of_it(tmp_path):
     assert b"beside" not in path.read_bytes()
 
 
+@pytest.mark.wide
 def test_the_shipped_model_has_its_trainers_perplexity():
     """Over the first 70 tokens of its test text, to four digits."""
     model = load(shipped.path_of("tiny-inside"))
@@ -300,6 +304,7 @@ def test_a_ledger_says_who_lies_beside_whom(tmp_path):
     assert price_at(back).time_s == price_at(ledger).time_s
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_a_recording_has_the_ledger_of_a_run(lanes):
     """Products are made as sections come: none of what a sequence has not heard yet, in either."""
@@ -313,6 +318,7 @@ def test_a_recording_has_the_ledger_of_a_run(lanes):
     assert price_at(again).time_s == price_at(ledger).time_s
 
 
+@pytest.mark.wide
 def test_the_paper_has_table_2_of_both_forms():
     """Of any line of EGRUs: the same matrices, and one exchange a layer more."""
     options = Options(tokens=3, pes=12)

@@ -49,6 +49,7 @@ def batch_run(plan):
 # --- forms of x ---
 
 
+@pytest.mark.wide
 def test_one_sequence_a_batch_and_a_list_give_outputs_of_their_form(plan):
     x = numbers(3, 10, FEATURES)
     batch, ragged = run(plan, x), run(plan, [x[0], x[1, :4], x[2, :7]])
@@ -61,6 +62,7 @@ def test_one_sequence_a_batch_and_a_list_give_outputs_of_their_form(plan):
     assert any(np.abs(y).max() > 0 for y in ragged.outputs)
 
 
+@pytest.mark.wide
 def test_a_torch_tensor_is_taken_as_an_array(plan):
     torch = pytest.importorskip("torch")
     x = numbers(2, 5, FEATURES)
@@ -68,6 +70,7 @@ def test_a_torch_tensor_is_taken_as_an_array(plan):
     np.testing.assert_array_equal(run(plan, tensor).outputs, run(plan, x).outputs)
 
 
+@pytest.mark.wide
 def test_a_batch_of_a_plan_is_how_many_run_side_by_side(model):
     x = numbers(3, 6, FEATURES)
     together, in_turn = run(model.fit(pes=4), x), run(model.fit(pes=4, batch=1), x)
@@ -130,6 +133,7 @@ def test_frames_and_datasets_are_made_when_asked_for(batch_run, plan):
     assert data["outputs"].dims == ("sequence", "time", "outputs.unit")
 
 
+@pytest.mark.wide
 def test_neither_pandas_nor_torch_is_imported_unasked():
     import subprocess
     import sys
@@ -157,6 +161,7 @@ def test_html_escapes_what_comes_from_a_file(model):
 # --- the same as the command line ---
 
 
+@pytest.mark.wide
 def test_the_folder_and_the_hash_are_the_command_lines(path, plan, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x = numbers(2, 6, FEATURES)
@@ -193,6 +198,7 @@ def test_the_folder_and_the_hash_are_the_command_lines(path, plan, tmp_path, cap
     assert report.keys() | {"answers"} == theirs.keys()
 
 
+@pytest.mark.wide
 def test_the_config_of_a_saved_run_repeats_it(plan, tmp_path, capsys):
     ours = run(plan, numbers(2, 6, FEATURES))
     folder = ours.save(tmp_path / "ours", pictures=False)
@@ -218,6 +224,7 @@ def test_verify_compares_with_the_reference(plan):
 # --- load ---
 
 
+@pytest.mark.wide
 def test_a_file_that_changes_after_load_is_not_what_runs(tmp_path):
     file, x = tmp_path / "m.safetensors", numbers(3, 4)
     save(file, Model(seeded_egru(4, (6,), 0.9, seed=1, threshold=0.1)))
@@ -233,6 +240,7 @@ def _saved(path, seed):
     return path
 
 
+@pytest.mark.wide
 def test_a_mirrored_gru_from_torch_gives_torchs_numbers(tmp_path, capsys):
     torch = pytest.importorskip("torch")
     torch.manual_seed(1)
@@ -248,6 +256,7 @@ def test_a_mirrored_gru_from_torch_gives_torchs_numbers(tmp_path, capsys):
         np.testing.assert_allclose(run(model.fit(pes=2, mapping="balanced"), x).outputs, expected, atol=1e-6)
 
 
+@pytest.mark.wide
 def test_options_of_load_are_those_of_import(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"a": torch.nn.GRU(3, 4).state_dict()}, tmp_path / "gru.pth")
@@ -422,6 +431,7 @@ def test_flags_in_a_line_are_keywords_in_python(line, said):
     assert in_python(line) == said
 
 
+@pytest.mark.wide
 def test_notes_name_options_as_python_takes_them():
     torch = pytest.importorskip("torch")
     net = torch.nn.ModuleDict({"gru": torch.nn.GRU(3, 4), "head": torch.nn.Linear(4, 2)})

@@ -34,6 +34,7 @@ def names(tmp_path_factory):
     }  # fmt: skip
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_run(module, names):
     finder = doctest.DocTestFinder(exclude_empty=True)
@@ -55,6 +56,7 @@ def test_every_public_name_has_an_example():
         assert ">>>" in text, name
 
 
+@pytest.mark.wide
 def test_the_tutorial_runs(names):
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     test = doctest.DocTestParser().get_doctest(text, dict(names), "docs/python.md", None, 0)

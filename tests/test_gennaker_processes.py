@@ -79,6 +79,7 @@ def script(code, **options):
 # --- the same bits ---
 
 
+@pytest.mark.wide
 def test_runs_and_sessions_have_the_bits_of_one_process(plan, tmp_path, temporary):
     x = numbers(2, 8, FEATURES)
     here, there = plan.run(x, transport="mem"), plan.run(x)
@@ -104,6 +105,7 @@ def test_runs_and_sessions_have_the_bits_of_one_process(plan, tmp_path, temporar
     assert gone(lambda: list(temporary.iterdir()), within_s=10.0), [*temporary.rglob("*")]
 
 
+@pytest.mark.wide
 def test_a_run_in_a_thread(plan):
     """Where no signal can be set up."""
     outcome = []
@@ -116,6 +118,7 @@ def test_a_run_in_a_thread(plan):
 # --- failures ---
 
 
+@pytest.mark.wide_but("PE")
 @pytest.mark.parametrize("victim", ["PE", "fork server"])
 def test_who_dies_is_named_and_the_session_is_over(plan, victim):
     x = numbers(3, FEATURES)
@@ -150,6 +153,7 @@ def test_a_pe_that_stands_still_is_named_within_the_limit(plan):
     assert nothing_is_left()
 
 
+@pytest.mark.wide
 def test_a_session_that_is_forgotten_leaves_nothing(plan):
     chip = plan.session()
     chip.step(numbers(FEATURES))
@@ -168,6 +172,7 @@ def test_an_error_in_the_loop_ends_the_session(plan):
 # --- scripts ---
 
 
+@pytest.mark.wide
 def test_a_script_without_a_main_guard(path):
     done = script(f"""
         print("once")
@@ -180,6 +185,7 @@ def test_a_script_without_a_main_guard(path):
     assert (out.split(), err, done.returncode) == (["once", "True"], "", 0)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("what", "ending"), pairs(["run", "session"], [signal.SIGINT, signal.SIGKILL]))
 def test_whatever_ends_the_program_nothing_is_left(path, temporary, ending, what):
     work = {

@@ -45,6 +45,7 @@ def session(plan, **options):
 # --- as a run ---
 
 
+@pytest.mark.wide
 def test_step_by_step_is_a_run_at_once(plan):
     x = numbers(20, FEATURES)
     whole = plan.run(x, transport="mem")
@@ -92,6 +93,7 @@ def test_any_sequences_in_lanes_have_the_hash_of_a_run(plan, data):
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.wide
 @settings(max_examples=8, deadline=None)
 @given(graph=random_graphs(), seed=st.integers(0, 99))
 def test_any_graph_steps_as_it_runs(tmp_path_factory, graph, seed):
@@ -153,6 +155,7 @@ def test_what_a_resting_lane_is_fed_is_not_looked_at(plan):
 # --- wrong input ---
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("observation", "line"),
     [
@@ -200,6 +203,7 @@ def test_before_a_step_there_is_no_price(plan):
 # --- save and restore ---
 
 
+@pytest.mark.wide
 @settings(max_examples=4, deadline=None)
 @given(graph=random_graphs(), seed=st.integers(0, 99), before=st.integers(0, 4))
 def test_any_graph_goes_on_from_a_file(tmp_path_factory, graph, seed, before):
@@ -249,6 +253,7 @@ def test_a_saved_state_is_of_its_plan(plan, tmp_path):
 # --- without end ---
 
 
+@pytest.mark.wide
 def test_cost_and_hash_over_many_files_of_the_ledger_are_those_of_one(plan, monkeypatch):
     """Blocks of a ledger are priced apart, and what is heard late across their border is counted once."""
     monkeypatch.setattr(step_records, "_BLOCK", 8)

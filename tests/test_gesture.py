@@ -133,6 +133,7 @@ def test_the_authors_plan_at_32_pixels_leaves_one_pixel_and_512_features():
 # ---- the head's values
 
 
+@pytest.mark.wide
 def test_values_are_those_of_torch():
     """Within 1e-5 of the largest: both are float32, in other orders."""
     torch = pytest.importorskip("torch")

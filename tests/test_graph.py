@@ -116,6 +116,7 @@ def assert_alike(have, need):
         assert have[at].tobytes() == need[at].astype(have[at].dtype).tobytes(), at
 
 
+@pytest.mark.wide
 @settings(thorough, max_examples=120)
 @given(random_graphs(), st.data())
 def test_a_run_has_the_bits_of_the_reference_whatever_it_runs_on(network, data):
@@ -138,6 +139,7 @@ def test_a_run_has_the_bits_of_the_reference_whatever_it_runs_on(network, data):
     assert tap.answers == [(p, outputs) for p in range(len(positions))]
 
 
+@pytest.mark.wide
 @settings(thorough, max_examples=60)
 @given(random_graphs(), st.data())
 def test_a_run_that_loses_its_pes_goes_on_to_the_same_bits(network, data):
@@ -151,6 +153,7 @@ def test_a_run_that_loses_its_pes_goes_on_to_the_same_bits(network, data):
     assert run.events.sha256() == whole.events.sha256()
 
 
+@pytest.mark.wide
 @settings(thorough, max_examples=60)
 @given(random_graphs(), st.integers(0, 999))
 def test_the_hash_of_a_run_is_that_of_any_other(network, seed):

@@ -177,6 +177,7 @@ def same(one, other):
 # ---- offline, without processes
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", RECORDED)
 def test_offline_ledgers_are_those_of_a_run(name, form):
@@ -196,6 +197,7 @@ def test_what_a_neuron_counts_by_activity_cannot_be_dealt_out():
 # ---- what a ledger holds
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_ledger_comes_back_and_says_who_hears_whom(name, ledgers, tmp_path):
     placement, ledger = ledgers[name]
@@ -214,6 +216,7 @@ def test_a_ledger_comes_back_and_says_who_hears_whom(name, ledgers, tmp_path):
         assert set(np.flatnonzero(listens[number]).tolist()) == hears, pe
 
 
+@pytest.mark.wide
 def test_idle_lanes_do_not_step_and_are_not_counted(ledgers):
     for _, ledger in ledgers.values():
         assert ledger.stepped.min() < ledger.stepped.max() == 3
@@ -265,6 +268,7 @@ def test_events_are_as_large_as_their_payload(ledgers):
         assert vectors.payload_bytes[turn] == ledger.positions * 3 * units * {"int8": 1, "int32": 4}[payload]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("mode", ["messages=dma", "messages=multicast", "payload=events"])
 @pytest.mark.parametrize("name", ["skips", "branches", "ticks"])
 def test_copies_are_those_of_a_walk_over_the_ports(name, mode, ledgers):
@@ -278,6 +282,7 @@ def test_copies_are_those_of_a_walk_over_the_ports(name, mode, ledgers):
     assert p.pe_work["flits_received"].tolist() == [received[pe] for pe in ledger.pes]
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize(
     "sets", [(), ("schedule=pipelined",), ("messages=multicast", "payload=events"), ("schedule=pipelined", "dram=prefetched")]
@@ -359,6 +364,7 @@ def test_inputs_are_waited_for_by_those_that_hear_them(ledgers):
     assert p.work["dram_read_bytes"] == read
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("form", FORMS)
 def test_loops_over_int8_weights_are_counted_for_themselves(form):
     _, ledger = recorded("numbers", form)
@@ -384,6 +390,7 @@ def test_sums_that_are_added_up_cost_what_the_table_says(ledgers):
     assert more == (10 + 1) * int((ledger.port_work.adds * ledger.port_work.rows * ledger.port_work.lanes).sum())
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["branches", "ticks", "spikes", "numbers"])
 def test_several_chips(name, tmp_path):
     placement, ledger = recorded(name, pes=9, chips=3)

@@ -41,6 +41,7 @@ def run_features(files, name, folder=None, **options):
     return Launcher(options, lambda _: None, lambda _: None, folder=folder).run()
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("numbers")
 @pytest.mark.parametrize("name", ["egru", "numbers"])
 def test_a_graph_runs_on_processes_as_in_one(files, name):
@@ -55,6 +56,7 @@ def test_a_graph_runs_on_processes_as_in_one(files, name):
     assert alone.report["counters"]["macs"] == processes.report["counters"]["macs"]
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("numbers")
 @pytest.mark.parametrize("name", ["egru", "numbers"])
 def test_several_inputs_and_outputs_are_arrays_by_name(files, tmp_path, name):

@@ -61,6 +61,7 @@ def placed(name, pes=4, form="packed", lanes=1, chips=1, mapping="uniform"):
     return place(GRAPHS[name](), CHIP, mapping, form, pes, lanes, chips)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("form", ["csr", "packed", "dense"])
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -72,6 +73,7 @@ def test_every_format_has_the_references_bits_whatever_begins_in_which_lane(name
     assert all(run.counts.events(n) for n in placement.network.layers)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_no_placement_lateness_or_order_changes_the_answer(name):
     def answer(**how):
@@ -104,6 +106,7 @@ PLACES = [("egru", 4, 1, "packed"), ("egru", 9, 3, "csr"), ("numbers", 6, 1, "cs
 HOW = {"by lane": BEGINS, "alike": {"fresh": 0.05, "reset": 0.3, "alike": True}}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("place", "how"), pairs(PLACES, list(HOW)))
 def test_the_answer_is_the_same_wherever_routers_and_pes_were_lost(place, how):
     (name, pes, chips, form), begins = place, HOW[how]
@@ -145,6 +148,7 @@ def test_a_lane_whose_sequence_began_between_is_told_nothing_of_before():
 # ---- probes
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("pes", [1, 5])
 def test_probes_show_states_and_change_nothing(pes):
     placement = placed("numbers", pes, lanes=2)

@@ -27,6 +27,7 @@ def inserted(entries, part, before):
 # ---- wrappers
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("part", ADDED)
 @pytest.mark.parametrize("before", ["", "rnns.", "rnns.0.", "rnns.2."])
 def test_what_a_wrapper_adds_to_keys_is_dropped_wherever_it_stands(files, part, before):
@@ -114,6 +115,7 @@ def test_pruned_tensors_of_a_gru_are_the_product_of_weights_and_mask(files):
     files.write(pruned).refused("has no tensor 'rnn.weight_hh_l0_mask'")
 
 
+@pytest.mark.wide
 def test_torchs_own_pruned_gru(files):
     torch = pytest.importorskip("torch")
     from torch.nn.utils import prune

@@ -307,6 +307,7 @@ def test_config_gives_the_segment_and_is_held_against_the_tensors(files):
     assert files.read().model.segment == 35
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -331,6 +332,7 @@ def test_a_config_that_does_not_fit(files, monkeypatch, line, words):
     assert not (files.run / "evil").exists()
 
 
+@pytest.mark.wide
 def test_a_config_of_another_kind(files):
     files.write(language_model()[0])
     for text, words in (
@@ -376,6 +378,7 @@ def spoilt(value):
     return change
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -570,6 +573,7 @@ def gru_outputs(entries, xs, prefix=""):
     return xs
 
 
+@pytest.mark.wide
 def test_our_gru_is_torchs():
     torch = pytest.importorskip("torch")
     entries = gru_tensors(np.random.default_rng(6), (6, 7, 5))
@@ -781,6 +785,7 @@ def test_help(launch):
 # ---- any damage
 
 
+@pytest.mark.wide
 @given(st.data())
 @settings(deadline=None, max_examples=60)
 def test_damaged_numbers_import_or_are_refused(tmp_path_factory, data):

@@ -202,6 +202,7 @@ def test_thresholds(info, tiny):
     assert len(rows) == 4
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_memory_is_what_the_mapping_would_use(info, tiny, batch):
     rows = section(info("--batch", str(batch)), f"expected SRAM of the fullest PE in bytes (20 PEs a layer; batch {batch})")[1:]
@@ -246,6 +247,7 @@ def test_a_unit_too_large_for_any_pe(info):
     assert row == "dense none does not fit: a single unit is too large for a PE"
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("columns", [20, 80, 120, 300])
 def test_it_is_narrow(info, columns):
     """No line beyond the terminal, from 80 columns on; a long provenance is wrapped behind its label."""

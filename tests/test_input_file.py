@@ -135,6 +135,7 @@ READERS = {
 }
 
 
+@pytest.mark.few(12)
 @pytest.mark.timeout(20)  # /dev/zero and a pipe have no end
 @pytest.mark.parametrize("kind", FOREIGN)
 @pytest.mark.parametrize("reader", READERS)

@@ -121,6 +121,7 @@ def test_a_text_of_the_users_goes_first_and_through_the_vocabulary(options, fold
     assert (facts["source"], facts["unknown_words"], facts["words_run"]) == ("prompt", 1, 3)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("split", SPLITS)
 def test_without_a_stored_text_it_is_pythons_documentation(options, split):
     names = [prepare(options(split=chosen, tokens=5)).facts for chosen in (split, None)]
@@ -164,6 +165,7 @@ def test_the_state_is_as_stored_or_as_asked_for(options, folder, tiny, stored, a
     assert resets == ([0, 7, 14] if state == "zeroed" else [0])
 
 
+@pytest.mark.wide
 def test_the_state_makes_a_difference_and_both_runs_agree_with_the_reference(run):
     hashes = set()
     for state in STATES:
@@ -174,6 +176,7 @@ def test_the_state_makes_a_difference_and_both_runs_agree_with_the_reference(run
     assert len(hashes) == 2
 
 
+@pytest.mark.wide
 def test_a_seeded_network_runs_as_the_paper_has_it():
     facts = prepare(LmOptions(checkpoint="seeded", tokens=2)).facts
     assert (facts["segment"], facts["state"], facts["seeded"]) == (70, "zeroed", True)
@@ -182,6 +185,7 @@ def test_a_seeded_network_runs_as_the_paper_has_it():
 # ---- a projection before the decoder
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("activation", language.ACTIVATIONS)
 def test_a_run_with_a_projection(run, tmp_path, tiny, activation):
     """The last layer is not as wide as the embedding; cross entropy beside a plain computation in float64."""

@@ -53,6 +53,7 @@ CASES = [
 ]
 
 
+@pytest.mark.wide_but("dvs-{}")
 @pytest.mark.slow_but("text-{}", "dvs-{}")
 @pytest.mark.parametrize(("name", "more"), CASES, ids=str)
 def test_another_host_goes_on_from_the_journal(folder, tmp_path, name, more):

@@ -225,6 +225,7 @@ def test_sources_of_the_same_names_elsewhere_are_others(tmp_path):
 # ---- settings
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("setting", "line"),
     [

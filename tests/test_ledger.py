@@ -100,6 +100,7 @@ def one_pe():
     return tiny_run(pes=1)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("form", "pes", "mapping", "options"),
     [
@@ -201,6 +202,7 @@ def save_as_schema(ledger: Ledger, folder, schema: int, machine: bool = True) ->
     save_file(tensors, folder / FILE, {"gennaker-ledger": json.dumps(about)})
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("schema", [2, 3])
 @pytest.mark.parametrize("form", ["csr", "packed", "dense"])
 def test_older_ledgers_price_to_the_same_figures(tmp_path, schema, form):
@@ -283,6 +285,7 @@ INPUT = PopulationFacts("input", 2)._asdict()
 LAYER = PopulationFacts("units", 3, kernel="egru", start=1, words=7)._asdict()
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(
     ("about", "line"),
     [

@@ -33,6 +33,7 @@ def test_no_way_leads_back_to_life_from_fault():
     assert reachable(State.FAULT) == {State.FAULT, State.STOPPING, State.STOPPED}
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(("state", "kind"), PAIRS, ids=lambda value: getattr(value, "value", None) or value.__name__)
 def test_every_message_is_allowed_or_refused_by_name_state_and_kind(state, kind):
     if kind in LIFECYCLE[state]:

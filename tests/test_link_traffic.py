@@ -147,6 +147,7 @@ def test_packets_grow_with_events_and_what_nobody_hears_goes_nowhere(ledger, fac
 # ---- compiled trees are the machine's
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("chips", "down_chips", "down_links"),
     [(5, (), ()), (48, (), ()), (48, (0, 7, 30), ((3, 1), (12, 4), (20, 0))), (144, (5, 100), ((0, 0), (64, 2)))],
@@ -278,6 +279,7 @@ def branches(a, sites):
     return [way[-1] for way in ways]
 
 
+@pytest.mark.wide
 @settings(max_examples=60, deadline=None)
 @given(elsewhere(4), st.sampled_from(["messages=dma", "messages=packets", "messages=qpe", "messages=multicast", "payload=events"]))
 def test_meshes_copy_by_copy(ledger, mode):
@@ -341,6 +343,7 @@ def test_meshes_copy_by_copy(ledger, mode):
 # ---- what must hold for any constants
 
 
+@pytest.mark.wide
 @settings(max_examples=60, deadline=None)
 @given(elsewhere(), st.data())
 def test_a_higher_constant_of_links_never_lowers_time_or_energy(ledger, data):
@@ -360,6 +363,7 @@ def test_a_higher_constant_of_links_never_lowers_time_or_energy(ledger, data):
         assert one.power_band_w[0] <= one.power_w <= one.power_band_w[1]
 
 
+@pytest.mark.wide
 @settings(max_examples=40, deadline=None)
 @given(elsewhere(), st.sampled_from(["sequential", "pipelined"]), st.sampled_from(["waited", "prefetched"]))
 def test_stages_the_timeline_and_power_agree(ledger, schedule, dram):

@@ -94,6 +94,7 @@ def test_names_are_models_and_paths_are_files(tmp_path, monkeypatch):
     assert model_path(SEEDED, "") is None
 
 
+@pytest.mark.wide_but("info")
 @pytest.mark.parametrize("name", ["fit", "info"])
 def test_commands_take_the_names(capsys, name):
     assert main([name, "tiny"]) == 0

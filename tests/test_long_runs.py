@@ -74,6 +74,7 @@ def same(one, other, path=()):
 # -- parts and whole
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("sets", "at_once"), pairs(SETTINGS, [4, 22]))
 def test_a_price_in_parts_is_that_of_the_whole(ledger, sets, at_once):
     table = apply_settings(TABLE, sets)[0]
@@ -87,6 +88,7 @@ def test_a_price_in_parts_is_that_of_the_whole(ledger, sets, at_once):
     assert parts.link_loads.packets.tolist() == whole.link_loads.packets.tolist()
 
 
+@pytest.mark.few(1)
 def test_a_ledger_from_disk_has_the_price_of_the_one_in_memory_to_the_last_bit(ledger, tmp_path):
     save_ledger(ledger, tmp_path)
     from_disk = cut(open_ledger(tmp_path), 5)
@@ -106,6 +108,7 @@ def test_the_other_sums_over_a_run_are_the_same_in_parts(ledger, network):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("sets", SETTINGS)
 def test_positions_that_are_priced_some_at_a_time_are_when_they_are(ledger, sets):
     table = apply_settings(TABLE, sets)[0]
@@ -174,6 +177,7 @@ def test_what_a_run_writes_as_it_goes_is_what_it_would_have_kept(network, tmp_pa
     assert load_ledger(tmp_path).positions == 51
 
 
+@pytest.mark.wide
 def test_the_memory_of_a_recorder_does_not_grow_with_the_run(network, tmp_path):
     """After N positions and after 4 N as much is in use, but for a block of sections, each a Python object."""
     placement = place(network, CHIP, "uniform", "csr", 3, 1)

@@ -82,6 +82,7 @@ def test_the_reference_hears_what_the_equation_says():
 # ---- one answer
 
 
+@pytest.mark.few(6)
 @each
 @pytest.mark.parametrize(("pes", "mapping"), [(1, "uniform"), (2, "uniform"), (5, "balanced"), (15, "uniform")])
 def test_any_number_of_pes_says_what_the_reference_says(form, pes, mapping):
@@ -92,6 +93,7 @@ def test_any_number_of_pes_says_what_the_reference_says(form, pes, mapping):
     assert bare(Chip(plain, form, pes, mapping).run(feeds))[2] != said[2]
 
 
+@pytest.mark.few(3)
 @each
 @given(late=LATE, pes=st.sampled_from([1, 2, 4]), quiet=st.lists(st.booleans(), min_size=6, max_size=6))
 @settings(deadline=None, max_examples=12)
@@ -120,6 +122,7 @@ def test_a_lane_says_what_its_sequence_says_alone(form):
                 assert (section.position, *events(np.flatnonzero(y), y[y != 0])) == (position, keys, values)
 
 
+@pytest.mark.few(3)
 @each
 def test_a_new_sequence_forgets_the_trace_of_the_last_one_and_nothing_lies_outside_the_arena(form):
     chip = Chip(TRACED, form, 2)
@@ -182,6 +185,7 @@ def counters(files):
     return [report["counters"][name] for name in COUNTERS]
 
 
+@pytest.mark.few(1)
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "options",
@@ -249,6 +253,7 @@ def traced_three(form, visited):
     return ledger
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize(
     ("form", "visited", "sets", "cycles"),
     [
@@ -288,6 +293,7 @@ def test_bytes_of_a_trace_word_by_word(form, visited, sets, read, written):
     assert (work["sram_read_bytes.egru_input"], work["sram_written_bytes.egru_input"]) == (read, written)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("form", "sets"), pairs(NAMES, [(), ("payload=events",), ("messages=multicast",), ("dense_loop=event",)]))
 def test_only_the_shards_that_keep_a_trace_pay_for_it(form, sets):
     with_one = invented(placed(TRACED, 4, form), 5, 0.3)

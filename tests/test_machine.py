@@ -93,6 +93,7 @@ def test_triads_tile_a_torus_without_gaps(chips):
     assert wide % 12 == high % 12 == 0
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("chips", [*range(1, BOARD_CHIPS + 1), *TRIADS])
 def test_every_link_has_its_way_back(chips):
     of = machine(chips)
@@ -154,6 +155,7 @@ def check_routes(of):
             assert ups == sorted(ups, reverse=True)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("chips", [1, 2, 3, 8, 21, BOARD_CHIPS])
 def test_routes_lead_everywhere_first_up_then_down(chips):
     check_routes(machine(chips))
@@ -191,12 +193,14 @@ def test_a_route_to_a_chip_that_is_down_is_refused():
 # --- no circle --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("chips", some([*range(1, BOARD_CHIPS + 1), TRIAD_CHIPS], lambda chips: chips < 9 or chips % 12 == 0))
 def test_no_link_waits_for_itself(chips):
     order = list(graphlib.TopologicalSorter(dependencies(machine(chips))).static_order())
     assert set(order) <= set(machine(chips).links)
 
 
+@pytest.mark.wide
 @patient
 @given(damaged())
 def test_no_link_waits_for_itself_whatever_is_down(of):

@@ -140,6 +140,7 @@ def plain(status=STATUS, layout=LAYOUT):
 # ---- the live view
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("width", "height"), [*SIZES, (300, 100), (80, 60), (200, 24), (60, 20), (30, 8), (7, 3), (1, 1)])
 def test_the_view_fits_the_terminal_and_leaves_a_line_for_the_prompt(seen, width, height):
     wrong = {"dead": PES[3:40], "stalled": PES[50:90]}
@@ -244,6 +245,7 @@ def test_who_is_dead_may_be_no_pe_of_the_plan(seen):
 LAYOUTS = [LAYOUT, {}, {"pes": [{}], "layers": [{}]}, {"pes": [{"name": "PE(4,3,0)@0"}, {"name": "x"}]}]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("layout", "value"), pairs(range(len(LAYOUTS)), [..., None, float("nan"), float("inf")]))
 def test_any_key_may_be_missing_or_without_a_number(seen, layout, value):
     for key, old in STATUS.items():

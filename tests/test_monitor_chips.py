@@ -71,6 +71,7 @@ def looking(plan, look):
 # ---- every chip
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("size", "chips"), pairs(SIZES, [2, 3, 4, 8, 17, 48]))
 def test_every_chip_is_shown_with_its_number(seen, chips, size):  # noqa: F811
     width, height = size
@@ -87,6 +88,7 @@ def test_every_chip_is_shown_with_its_number(seen, chips, size):  # noqa: F811
         assert line.rstrip() in "\n".join(lines)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("width", "height", "chips", "wide"), [
     (200, 60, 2, 28), (200, 60, 8, 28), (120, 40, 4, 28), (120, 40, 8, 14), (80, 24, 2, 14), (80, 24, 4, 14), (80, 24, 8, 7),
     (120, 40, 48, 7), (200, 60, 48, 7), (80, 24, 48, 3),
@@ -95,6 +97,7 @@ def test_chips_are_as_large_as_all_of_them_fit(width, height, chips, wide):
     assert drawn(chips, width, height).scale.wide == wide
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("chips", [2, 4, 8, 48])
 @pytest.mark.parametrize("scale", range(len(SCALES)))
 def test_a_chip_s_neighbours_lie_around_it_as_on_the_mesh(scale, chips):
@@ -111,6 +114,7 @@ def test_a_chip_s_neighbours_lie_around_it_as_on_the_mesh(scale, chips):
     assert len(set(places.values())) == chips
 
 
+@pytest.mark.wide
 def test_without_positions_or_room_for_the_mesh_chips_stand_in_rows():
     layout, status = machine(48)
     narrow = MeshView(layout).draw(status, 24, 11)
@@ -177,6 +181,7 @@ def test_a_chip_s_name_says_which_layers_it_runs_and_how_active_it_is():
 # ---- what is wrong
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("size", "chips", "kind"), pairs(SIZES, [2, 4, 8, 48], ["dead", "stalled"]))
 def test_a_router_in_trouble_is_named_and_marked_on_its_chip(seen, chips, kind, size):  # noqa: F811
     width, height = size
@@ -195,6 +200,7 @@ def test_a_router_in_trouble_is_named_and_marked_on_its_chip(seen, chips, kind, 
     assert re.search(r"\x1b\[[\d;]*41m[^\x1b]*1[^\x1b]*\x1b", "\n".join(coded.split("\n")[3:]))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("chips", [2, 8, 48])
 def test_a_pe_in_trouble_is_named_and_marked_where_it_is(seen, chips, width, height):  # noqa: F811
@@ -208,6 +214,7 @@ def test_a_pe_in_trouble_is_named_and_marked_where_it_is(seen, chips, width, hei
     assert " 1 dead  PE(1,1,0)@1" in seen(status | wrong, width, height, layout)[1][2]
 
 
+@pytest.mark.wide
 def test_nothing_is_marked_while_nothing_is_wrong():
     for chips in (2, 8, 48):
         for width, height in SIZES:
@@ -239,6 +246,7 @@ def test_the_busiest_link_is_named_with_its_events(seen, width, height):  # noqa
     assert looking(plan, "accent") == []
 
 
+@pytest.mark.wide
 def test_a_link_between_boards_or_around_the_torus_is_called_a_cable(seen):  # noqa: F811
     layout, status = machine(48)
     loads = [1000 * link["cable"] + n for n, link in enumerate(layout["links"])]
@@ -257,6 +265,7 @@ def test_every_link_between_neighbours_is_drawn_once(chips, drawn_links):
 # ---- what is unknown
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("chips", [2, 8, 48])
 def test_what_is_unknown_is_shown_as_unknown(seen, chips, width, height):  # noqa: F811
@@ -272,6 +281,7 @@ def test_what_is_unknown_is_shown_as_unknown(seen, chips, width, height):  # noq
 ODD = [..., None, float("nan"), "text", -3, [None], [{}], [{"number": 1, "position": "x"}], {"a": 1}]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("key", "value"), pairs(["chips", "links", "pes", "pe_activity"], range(len(ODD))))
 def test_any_part_may_be_missing_or_odd(seen, key, value):  # noqa: F811
     value = ODD[value]
@@ -305,6 +315,7 @@ def test_plain_lines_say_how_many_chips_and_which_link_is_the_busiest():
     assert "busiest" not in plain({key: value for key, value in status.items() if key != "links"}, layout)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("chips", "most_calls"), [(8, 150_000), (48, 400_000)])  # 83,000 and 240,000 with rich 14
 def test_a_frame_of_many_chips_stays_cheap(terminal, chips, most_calls):  # noqa: F811
     layout, status = machine(chips, each=150)

@@ -142,6 +142,7 @@ def test_brightness_has_steps_even_with_16_colours_and_none_is_red(terminal, ter
     assert not {"31", "41", "91", "101"} & {part for hue in hues for part in hue.split(";")}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("key", "value"), pairs([*GESTURE, "everything"], [..., None, float("nan"), "text", -3]))
 def test_any_part_of_what_is_known_may_be_missing_or_odd(seen, key, value):  # noqa: F811
     gesture = {} if key == "everything" else dict(GESTURE)

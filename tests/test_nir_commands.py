@@ -79,6 +79,7 @@ def test_bad_input_is_one_line(known, unknown, tmp_path, capsys):
     assert "no such file" in refused(["info", tmp_path / "none.nir"], capsys)
 
 
+@pytest.mark.wide
 def test_a_file_is_run_as_it_is_and_its_report_says_by_what_conventions(known, tmp_path):
     x = (np.random.default_rng(2).random((9, 4)) < 0.5).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
@@ -90,6 +91,7 @@ def test_a_file_is_run_as_it_is_and_its_report_says_by_what_conventions(known, t
     assert "known.nir" in json.dumps(report)
 
 
+@pytest.mark.wide
 def test_a_quantised_network_goes_out_and_comes_back_with_its_spikes(tmp_path, capsys):
     model, small, back = (tmp_path / name for name in ("x.safetensors", "q.safetensors", "q.nir"))
     assert main(["import", str(FOLDER / "sinabs_iaf.nir"), str(model)]) == 0

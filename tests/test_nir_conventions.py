@@ -84,6 +84,7 @@ INFERRED = {
 }  # fmt: skip
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("name", INFERRED)
 def test_an_exporter_is_known_by_its_numbers(path, name):
     root, expected = INFERRED[name]
@@ -94,6 +95,7 @@ def test_an_exporter_is_known_by_its_numbers(path, name):
         assert have == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value), key
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("name", INFERRED)
 def test_what_is_inferred_is_said_with_its_reason_and_the_flag(path, name):
     root, expected = INFERRED[name]
@@ -133,6 +135,7 @@ UNDECIDED = {
 }  # fmt: skip
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", UNDECIDED)
 def test_what_two_would_compute_otherwise_is_refused_until_one_is_chosen(path, name):
     root, choice, message = UNDECIDED[name]

@@ -44,6 +44,7 @@ def facts(network):
     return rows, network.outputs
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_golden_network_comes_back_to_the_bit(name, tmp_path):
     with np.load(FOLDER / f"{name}.npz") as arrays:
@@ -70,6 +71,7 @@ def test_a_kernel_stays_a_kernel(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_nir_package_reads_what_we_write(name, tmp_path):
     nir = pytest.importorskip("nir")
@@ -82,6 +84,7 @@ def test_the_nir_package_reads_what_we_write(name, tmp_path):
     assert of.metadata["gennaker.dt"] == 1e-4
 
 
+@pytest.mark.wide
 def test_delays_loops_and_several_outputs_come_back(tmp_path):
     rng = np.random.default_rng(4)
     nodes = {

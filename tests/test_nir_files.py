@@ -46,6 +46,7 @@ def refused(path, root, message, **choices):
 # What older and other exporters leave out, or write in another way.
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("version", ["0.1.1", "0.2.0", "1.0.1", "1.0.8", None])
 def test_every_version_is_read_and_a_missing_v_reset_is_zero(path, version):
     whole = stepped(imported(path, dense(lif(5))), X)["n"]
@@ -68,6 +69,7 @@ def test_float32_and_float64_may_be_mixed(path):
     assert np.array_equal(a, b)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("shape", [(1, 4), (1, 1, 4)])
 @pytest.mark.parametrize("out", [(5,), (1, 5), (1, 1, 5), ()])
 def test_a_batch_of_one_is_let_pass(path, shape, out):
@@ -281,6 +283,7 @@ def test_a_heap_of_texts_that_would_be_read_without_end(path):
     refused(path, None, r"damaged HDF5 file \(a heap of texts that does not end\)")
 
 
+@pytest.mark.wide
 def test_bytes_that_are_changed_at_random_end_in_one_line_or_are_read(path):
     rng = np.random.default_rng(7)
     whole = write(path, recurrent("named")).read_bytes()
@@ -361,6 +364,7 @@ def test_groups_in_themselves_and_too_many_of_them(path, monkeypatch):
     refused(path, None, "has more than 3 groups and datasets")
 
 
+@pytest.mark.few(9)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_node_without_a_parameter_is_named(path, kind):
     if kind in ("Input", "Output", "Flatten"):
@@ -397,6 +401,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("name", MALFORMED)
 def test_what_is_malformed_is_named(path, name):
     (node, value), message = MALFORMED[name]

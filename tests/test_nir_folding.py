@@ -68,6 +68,7 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 @pytest.mark.parametrize("groups", [1, 2])
 def test_a_convolution_stays_a_kernel(name, groups, tmp_path):

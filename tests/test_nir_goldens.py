@@ -35,6 +35,7 @@ def test_the_golden_files_are_of_every_framework_and_small():
     assert {"snntorch", "norse", "sinabs", "nir"} <= json.loads((FOLDER / "versions.json").read_text()).keys()
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_spike_is_the_framework_s(name):
     arrays = golden(name)
@@ -50,6 +51,7 @@ def test_every_spike_is_the_framework_s(name):
             np.testing.assert_allclose(sent, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["snntorch_recurrent", "norse_cuba", "sinabs_iaf"])
 def test_the_emulator_gives_the_spikes_of_the_framework(name, tmp_path):
     """Through a checkpoint, PEs, events and routers."""

@@ -156,6 +156,7 @@ def plain_sends(flits_of, layer, pace):
     ]
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("3-all", "3-events")
 @pytest.mark.parametrize("flits_of", BURSTS)
 @pytest.mark.parametrize("layer", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3])
@@ -164,6 +165,7 @@ def test_the_simulation_has_the_established_ones_figures(flits_of, layer):
     assert Mesh().run(plain_sends(flits_of, layer, pace=True)).cycles == AS_SENT[flits_of][layer - 1]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("depth", "cycles"), [(16, 2361), (8, 2779)])
 def test_finite_fifos_too_within_six_percent(depth, cycles):
     assert Mesh().run(plain_sends("slices", 3, pace=False), depth).cycles == pytest.approx(cycles, rel=0.06)
@@ -202,6 +204,7 @@ def held_together(ledger, mode, layer, share):
     return priced, done.cycles, max(busiest, HOP * hops + 1)
 
 
+@pytest.mark.wide_but("messages=multicast-1")
 @pytest.mark.parametrize("share", [0, 1])
 @pytest.mark.parametrize("mode", MODES)
 def test_links_and_ports_carry_what_the_simulation_carries(recorded, mode, share):
@@ -210,6 +213,7 @@ def test_links_and_ports_carry_what_the_simulation_carries(recorded, mode, share
         assert least <= cycles
 
 
+@pytest.mark.wide
 @settings(max_examples=10, deadline=None)
 @given(st.integers(3, 40), st.floats(0, 1), st.sampled_from(MODES), st.integers(0, 1), st.integers(0, 99))
 def test_also_of_made_traffic_on_any_number_of_pes(pes, activity, mode, share, seed):
@@ -217,6 +221,7 @@ def test_also_of_made_traffic_on_any_number_of_pes(pes, activity, mode, share, s
     assert least <= cycles
 
 
+@pytest.mark.wide
 def test_between_two_tables_time_lies_between():
     ledger = ledger_of("900", 0.02)
     times = [price(ledger, CHIP, apply_settings(load_table(), [f"nearest_routes_share={n}"])[0]) for n in (0, 0.5, 1)]
@@ -244,11 +249,13 @@ def errors_of(cases):
     return {where: round(error, 3) for where, error in errors.items() if abs(error) > CLOSE}
 
 
+@pytest.mark.wide_but("qpe light")
 @pytest.mark.parametrize("load", LOADS, ids=lambda load: f"{load[0]} {load[1]}")
 def test_the_price_is_within_ten_percent_of_the_simulation(load):
     assert errors_of(event_cases(["paper's language model"], [load], [3])) == {}
 
 
+@pytest.mark.wide
 def test_so_is_that_of_tiles_and_dram():
     """Full loads, which take longer, are in the slow test, all but one."""
     cases = [case for case in transfer_cases() if case.load == "light" or case.where == "read by 8 PEs"]
@@ -285,6 +292,7 @@ def outside(cases):
     return strays
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("load", LOADS, ids=lambda load: f"{load[0]} {load[1]}")
 def test_with_fifos_of_any_depth_time_lies_in_the_band(load):
     assert outside(event_cases(["paper's language model"], [load], [3])) == {}
@@ -308,6 +316,7 @@ def test_so_do_all_that_it_is_judged_by():
     assert outside(judged_cases()) == {}
 
 
+@pytest.mark.wide
 def test_the_band_is_that_of_fifos_and_of_the_forms_own_error():
     (case,) = event_cases(["900"], LOADS[1:2])
     for nearest in (True, False):
@@ -319,6 +328,7 @@ def test_the_band_is_that_of_fifos_and_of_the_forms_own_error():
 # ---- what the form's own error stretches
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("chips", [1, 2])
 def test_an_exchange_takes_the_ratio_of_the_forms_time_but_no_less_than_its_sender(mode, chips):

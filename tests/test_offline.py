@@ -63,6 +63,7 @@ def same(one, other):
         assert getattr(one, name) == getattr(other, name), name
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("lanes", [1, 3])
 @pytest.mark.parametrize(
     ("form", "pes", "mapping"),
@@ -122,6 +123,7 @@ def test_another_network_or_other_sequences_are_refused(recordings):
 # -- kept on disk
 
 
+@pytest.mark.wide
 def test_a_recording_is_made_once_and_comes_back(tmp_path, recordings):
     calls = []
 

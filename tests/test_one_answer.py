@@ -32,6 +32,7 @@ def test_any_number_of_pes(run, reference, pes, mapping):
     assert answer(run(pes=pes, mapping=mapping, transport="mem")) == reference
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("form", "pes"), pairs(formats.names(), (1, 3, 24)))
 @pytest.mark.slow_but("csr-24", "dense-1", "packed-3")
 def test_any_format_over_processes(run, reference, pes, form):
@@ -46,6 +47,7 @@ def test_one_pe_sends_no_packets(run, reference):
     assert (counters["packets_sent"], counters["packets_delivered"], counters["packets_dropped"]) == (0, 0, 0)
 
 
+@pytest.mark.wide
 def test_packets_equal_a_closed_form_of_events_and_placement(run):
     """Each event of a layer reaches the other PEs of its layer and all PEs of the next one."""
     report = run(pes=9).report
@@ -54,11 +56,13 @@ def test_packets_equal_a_closed_form_of_events_and_placement(run):
     assert report["counters"]["packets_sent"] == (2 + 3) * (first + second) + 2 * last
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("seed", range(5))
 def test_any_order_of_arrival(run, reference, seed):
     assert answer(run(pes=9, transport="mem", faults=Faults({}, shuffle=seed))) == reference
 
 
+@pytest.mark.wide
 def test_a_slow_pe(run, reference):
     assert answer(run(pes=5, faults=Faults({"PE(1,1,1)@0": 0.01}))) == reference
 
@@ -70,6 +74,7 @@ def test_a_late_dram(run, reference, late):
     assert answer(run(pes=1, transport="mem", faults=Faults({}, late=late))) == reference
 
 
+@pytest.mark.wide
 def test_a_pause(run, reference):
     """A PE stands still for a while in the middle of the run and goes on."""
     pids = {}
@@ -86,6 +91,7 @@ def test_a_pause(run, reference):
     assert paused
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("form", "name"), pairs(formats.names(), ("none", "all")))
 @pytest.mark.slow_but("csr-none", "dense-all", "array-none")
 def test_at_no_activity_and_at_full_activity(run, folder, form, name):
@@ -97,6 +103,7 @@ def test_at_no_activity_and_at_full_activity(run, folder, form, name):
     assert report["events"]["sparsity_by_layer"] == [1.0 - share] * 3
 
 
+@pytest.mark.wide
 def test_a_sequence_of_a_batch_answers_as_it_does_alone(run, folder, tmp_path):
     batch = run(batch=3, tokens=20, pes=6).report
     from models.text.tokeniser import tokenise
@@ -115,6 +122,7 @@ def _as_text(tokens):
     return "".join("\n\n" if token == "<eos>" else f"{token} " for token in tokens)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["tiny", "all", "none", "zoneout"])
 def test_agreement_with_the_independent_reference(run, folder, name):
     outcome = run(checkpoint=str(folder / f"{name}.safetensors"), verify=True, pes=7)
@@ -122,6 +130,7 @@ def test_agreement_with_the_independent_reference(run, folder, name):
     assert outcome.mismatch == {"compared": 24 * (24 + 24 + 20), "difference": None}
 
 
+@pytest.mark.wide
 def test_generated_text_is_the_same_for_a_seed(run):
     texts = [
         run(prompt="w3 w4", generate=12, temperature=0.8, top_k=10, seed=seed, pes=pes, transport=how).report["result"]["text"]
@@ -130,6 +139,7 @@ def test_generated_text_is_the_same_for_a_seed(run):
     assert texts[0] == texts[1] != texts[2]
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("ends", some(("mem", "zmq"), "mem".__eq__))
 def test_the_papers_model_from_the_fewest_pes_that_fit_to_150(run, ends):

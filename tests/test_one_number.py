@@ -60,6 +60,7 @@ def printed(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.wide
 def test_price_and_answers_repeat_the_report(recorded, capsys):
     folder, report, _ = recorded
     assert printed(capsys, "price", folder)["recorded"] == report["modelled"]
@@ -71,6 +72,7 @@ def test_price_and_answers_repeat_the_report(recorded, capsys):
     assert answers["recorded"]["sram_bytes"] == worst["weights"] + worst["variables"]
 
 
+@pytest.mark.few(2)
 def test_a_unit_s_share_is_that_of_what_was_run(recorded):
     """Not of idle lanes, on the page, in Python and in sweeps alike."""
     folder, report, _ = recorded

@@ -59,6 +59,7 @@ def events(zoo):
     return launched(zoo)["events"]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "chosen",
     some(
@@ -75,6 +76,7 @@ def test_tiles_workers_and_chips_do_not_show(zoo, events, chosen):
     assert launched(zoo, **chosen)["events"] == events
 
 
+@pytest.mark.wide
 def test_parts_of_a_product_of_two_tensors_have_workers_of_their_own(tmp_path):
     zoo = Zoo(5)
     zoo.batch_matmul(zoo.input((2, 9, 70)), zoo.input((2, 70, 20)))  # 12 tiles of 4 parts
@@ -89,6 +91,7 @@ def test_other_shapes_are_as_the_reference_has_them(tmp_path, seed):
     launched(stored(every_kind(seed), tmp_path, 2), pes=7)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("overlap", some(["none", "double"], "double".__eq__))
 def test_rows_planes_and_tables_beyond_a_memory_are_cut(tmp_path, overlap):
     zoo = large_planes(3)

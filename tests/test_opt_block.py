@@ -25,6 +25,7 @@ def test_its_work_is_that_of_the_priced_shapes():
         assert (have.name, have.kind, have.work.macs) == (name, kind, work.macs)
 
 
+@pytest.mark.wide
 def test_a_small_block_runs_as_the_reference_has_it(tmp_path):
     network = opt_block(20, width=32, heads=2, inner=48)
     save_dnn(tmp_path / "block.safetensors", DnnModel(network=network))

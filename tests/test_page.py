@@ -175,6 +175,7 @@ def test_what_a_run_brings_never_becomes_markup(run_folder):
     assert "a<b>&run" in Reader(page).text
 
 
+@pytest.mark.wide
 def test_hostile_names_of_layers_reach_no_markup():
     placement = placed(seeded_egru(20, (24, 24, 20), density=0.3, seed=7), 9)
     ledger = invented(placement, 10)
@@ -364,6 +365,7 @@ def pages_of(chips, pes, positions=6):
     return html(content), run, chip_section.maps(run, placement.table())
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("8-60")
 @pytest.mark.parametrize(("chips", "pes"), [(2, 8), (8, 60), (48, 150)])
 def test_a_run_on_several_chips_shows_all_of_them_on_one_scale(chips, pes):
@@ -408,6 +410,7 @@ def test_the_time_on_links_is_a_stage_of_the_profile():
     assert ">way over links between chips</text>" in profile.svg
 
 
+@pytest.mark.wide
 def test_one_chip_has_no_links_and_its_own_map():
     page, run, maps = pages_of(1, 20)
     assert links_section.link_rows(run) == links_section.figures(content_of(run)) == []
@@ -504,6 +507,7 @@ def chromium(*arguments, profile):
     return done.stdout
 
 
+@pytest.mark.wide
 @needs_chromium
 @pytest.mark.timeout(250)  # two starts of a browser, on a machine that may be busy
 @pytest.mark.parametrize("width", some((390, 1400), (390).__eq__))

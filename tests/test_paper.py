@@ -122,12 +122,14 @@ def text(*chapters):
     return command.document([section for chapter in chapters for section in chapter.sections], chapters, "", "")
 
 
+@pytest.mark.wide
 def test_table_1_weights_of_the_busiest_pe(memory):
     assert memory.worst["weights"] == pytest.approx(88_300, rel=0.025)
     assert memory.weights["packed"] < 0.75 * memory.worst["weights"]
     assert memory.weights["dense"] is None
 
 
+@pytest.mark.wide
 def test_table_2_the_language_model(costs):
     cost = costs["lm"]
     assert 1e3 * cost.time_s == pytest.approx(LM["time_ms"], rel=0.07)
@@ -138,6 +140,7 @@ def test_table_2_the_language_model(costs):
     assert cost.energy_j == pytest.approx(LM["energy_j"], rel=0.10)
 
 
+@pytest.mark.wide
 def test_table_2_of_equation_4_as_printed(costs, whole):
     """Reckoned before there was a run: 1.2 % more a token with r first, 6.1 % in naive order on units dealt by their sum."""
     forms = forms_of(whole.unrun["lm"])
@@ -150,6 +153,7 @@ def test_table_2_of_equation_4_as_printed(costs, whole):
     assert costs["lm-inside"].time_s == pytest.approx(forms.first.time_s, rel=0.01)
 
 
+@pytest.mark.wide
 def test_table_3_the_gesture_network_at_the_same_prices(costs, gestures):
     alone, six = gestures
     assert 1e3 * alone.time_s == pytest.approx(DVS["time_ms"][0], rel=0.05)
@@ -179,6 +183,7 @@ def test_table_3_is_of_the_trained_network_where_it_is_there(tmp_path, monkeypat
     assert [(o.workload, o.checkpoint) for o in options.values()] == [("dvs", "plain" if trained else "seeded")] * 2
 
 
+@pytest.mark.wide
 def test_the_accuracy_stands_in_table_3_as_one_on_other_data(gestures):
     assert "| 93.75 |" in " ".join(dvs.table_3(gestures, 0.9375).split())
     assert "other data" in dvs.table_3(gestures, 0.9375)
@@ -187,6 +192,7 @@ def test_the_accuracy_stands_in_table_3_as_one_on_other_data(gestures):
     assert "a seeded one of the right shapes" in text(dvs.compose_chapter(gestures, None))
 
 
+@pytest.mark.wide
 def test_figure_2_adds_up_and_is_what_the_text_says_of_it(costs):
     layers = costs["lm"].stages_s
     by_stage = {stage: sum(one[stage] for one in layers.values()) for stage in costs["lm"].stages}
@@ -199,6 +205,7 @@ def test_figure_2_adds_up_and_is_what_the_text_says_of_it(costs):
     assert third["egru_internal"] < third["egru_input"]
 
 
+@pytest.mark.wide
 def test_what_the_text_says_of_changed_settings(default):
     """The text under "misses" and "cannot decide" leans on these."""
     ledger = load_ledger(default / "lm")
@@ -229,6 +236,7 @@ def test_a_sensitivity_table_says_what_moves_which_table(default, capsys):
     assert main(["sensitivity", str(default / "lm"), "--csv", "--json"]) == 2
 
 
+@pytest.mark.wide
 def test_files_are_written(default):
     folder = default
     for name, head in (("figure2.png", b"\x89PNG"), ("figure2.svg", b"<?xml"), ("paper.md", b"# Beside")):
@@ -239,6 +247,7 @@ def test_files_are_written(default):
         assert {"report.json", "config.json", "mapping.json", "ledger.safetensors"} <= {p.name for p in (folder / run).iterdir()}
 
 
+@pytest.mark.wide
 def test_the_document_in_docs_is_what_the_command_writes(default):
     """Refresh it with `launch.py paper --transport mem --write-docs`."""
     assert (command.ROOT / "docs" / "paper.md").read_text(encoding="utf-8") == (default / "paper.md").read_text(encoding="utf-8")
@@ -246,6 +255,7 @@ def test_the_document_in_docs_is_what_the_command_writes(default):
         assert (command.ROOT / "docs" / name).stat().st_size > 4000
 
 
+@pytest.mark.wide
 def test_the_same_figures_from_the_document(default, costs, memory):
     document = (default / "paper.md").read_text(encoding="utf-8")
     assert deviation(1e3 * costs["lm"].time_s, LM["time_ms"]) in document
@@ -301,12 +311,14 @@ def test_without_any_chapter_there_is_one_line(tmp_path, monkeypatch, capsys):
 # -- perplexity --
 
 
+@pytest.mark.wide
 def test_a_seeded_network_has_no_perplexity(text_of):
     report = {"result": {"perplexity": 5000.0, "tokens": 70, "state": "zeroed"}}
     assert lm.perplexity_of(None, report) == Perplexity()
     assert "has learnt nothing" in text_of(Perplexity())
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("entries", "trainer"),
     [
@@ -330,6 +342,7 @@ def test_the_trainer_s_perplexity_is_shown_only_over_the_same_tokens(text_of, en
     assert "120" in document
 
 
+@pytest.mark.wide
 def test_a_perplexity_that_differs_is_called_that(text_of):
     assert "NOT equal to four digits" in text_of(Perplexity(120.0, 120.2))
 
@@ -375,6 +388,7 @@ def test_a_table_lines_up():
 # -- other networks --
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("model", "of_language", "of_gestures"),
     [
@@ -400,12 +414,14 @@ def test_the_shipped_network_of_table_3_by_its_name_is_no_other_one(monkeypatch)
     assert others == [None, dvs.Other("gesture.safetensors", "512 features, layers of 256 and 256 units")]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("name", "is_papers"), [("lm", True), ("lm-int8", False), ("tiny", False)])
 def test_only_a_network_of_the_paper_s_sizes_is_read_as_the_paper_s(name, is_papers):
     model, _ = open_model(name, SHIPPED)
     assert lm.is_as_the_papers(model.network) is is_papers
 
 
+@pytest.mark.wide
 def test_a_network_in_int8_is_priced_into_a_chapter(memory):
     model, title = open_model("lm-int8", SHIPPED)
     placement = place(model.network, load_chip(), mapping="uniform", form="csr", pes=150, quick=True)
@@ -416,6 +432,7 @@ def test_a_network_in_int8_is_priced_into_a_chapter(memory):
     assert "egru_internal" in chapter.sections[2].table
 
 
+@pytest.mark.wide
 def test_a_chapter_of_another_network_says_so(memory, costs, gestures):
     ours = lm.compose_chapter("a model", memory, Perplexity(), costs["lm"])
     other = lm.compose_chapter("int8.safetensors", memory, Perplexity(), costs["lm"], is_papers=False)

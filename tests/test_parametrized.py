@@ -84,6 +84,7 @@ def test_any_other_parametrization_is_refused_by_its_key(files, parts):
     files.refused(f"rnn.parametrizations.weight_hh_l0.{parts[0]}: ", "not known here", "remove_parametrizations(MODULE, NAME)")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("kind", ["weight_norm", "parametrizations.weight_norm", "spectral_norm", "parametrizations.spectral_norm"])
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_torchs_own_are_what_torch_computes_with(files, kind):

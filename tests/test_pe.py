@@ -141,6 +141,7 @@ SMALL = seeded_egru(8, (7, 8), 0.6, seed=5, threshold=0.1)
 # ---- one answer
 
 
+@pytest.mark.few(5)
 @each
 @pytest.mark.parametrize(("pes", "mapping"), [(1, "uniform"), (2, "uniform"), (5, "balanced"), (14, "uniform")])
 def test_any_number_of_pes_says_what_the_reference_says(form, pes, mapping):
@@ -153,6 +154,7 @@ def test_any_number_of_pes_says_what_the_reference_says(form, pes, mapping):
 LATE = st.lists(st.integers(0, 3), min_size=6, max_size=6)
 
 
+@pytest.mark.few(3)
 @each
 @given(late=LATE, pes=st.sampled_from([1, 2, 4]))
 @settings(deadline=None, max_examples=12)
@@ -301,6 +303,7 @@ def after_some_ticks(form, pes):
     return chip
 
 
+@pytest.mark.few(2)
 def test_no_array_outside_the_arena_and_no_large_bytes_between_ticks(live):
     for pe in live.pes:
         assert outside(pe) == []
@@ -318,6 +321,7 @@ def test_nothing_is_kept_in_the_batch_that_was_sent(form):
         assert untouched.batches == overwritten.batches
 
 
+@pytest.mark.few(3)
 def test_the_scan_sees_the_arenas_own_views(live):
     """So that it cannot pass by seeing nothing."""
     pe = live.pes[0]
@@ -325,6 +329,7 @@ def test_the_scan_sees_the_arenas_own_views(live):
     assert arrays >= {view.__array_interface__["data"][0] for view in pe.arena.views.values()}
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "hidden",
     [
@@ -342,6 +347,7 @@ def test_the_scan_finds_what_is_hidden(hidden, thing):
     assert any(item is thing for item in outside(pe))
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("csr")
 @each
 def test_steady_ticks_keep_nothing_and_need_no_more_for_a_larger_model(form):
@@ -493,6 +499,7 @@ RESTING = (State.BOOT, State.IDLE, State.LOADED, State.RUNNING, State.READ, Stat
 MESSAGES = (Load([], {}, {}, {}), Start(), Read(), Bundle(0, ()), Reading({}), Batch(0, ()))
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("state", RESTING, ids=lambda s: s.value)
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
 def test_a_message_that_the_state_does_not_allow_is_a_fault(state, message):
@@ -537,6 +544,7 @@ def test_a_bundle_of_another_tick_is_a_fault_that_names_both(tick):
     assert fault == Fault(f"{chip.pes[0].name}: bundle of tick {tick}; needs tick 0")
 
 
+@pytest.mark.few(11)
 @each
 @pytest.mark.parametrize(("population", "keys"), [(0, [0, 8]), (0, [2**32 - 1]), (1, [7])])
 def test_an_event_of_no_unit_is_a_fault_that_names_pe_and_tick(form, population, keys):
@@ -647,6 +655,7 @@ print(grown)
 """
 
 
+@pytest.mark.wide
 def test_after_the_fork_servers_warm_up_a_run_compiles_nothing():
     """In a process of its own: this one has called the kernels with other arrays already."""
     done = subprocess.run([sys.executable, "-c", _FORKED], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)

@@ -280,6 +280,7 @@ class OnePe:
         return Section(n, flags, position, keys.tobytes(), values, b"", masks)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("form", "name"), pairs(formats.names(), list(GRAPHS)))
 @given(seed=st.integers(0, 10**6), masked=st.booleans(), gaps=st.lists(st.integers(0, 3), min_size=12, max_size=12))
 @settings(deadline=None, max_examples=8)

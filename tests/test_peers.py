@@ -60,6 +60,7 @@ def test_there_are_engines():
     assert {"gennaker", "pipes", "queues", "ray", "mpi"} <= set(engines.names())
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("gennaker")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", some(engines.names(), ("gennaker", "zeromq").__contains__))
@@ -187,12 +188,14 @@ def hanging(tmp_path, monkeypatch):
         assert not Path("/dev/shm", f"sem.{semaphore.read_text().lstrip('/')}").exists()
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(60)
 def test_an_engine_that_hangs_is_ended_with_all_it_started(hanging):
     with pytest.raises(trial.TrialError, match=r"not through after 2 s; [1-9] processes ended"):
         trial.run(hanging, SIZE, 2)
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("9")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

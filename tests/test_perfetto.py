@@ -79,6 +79,7 @@ def assert_counts_down(event):
     assert gone[-1] <= event["ts"] + event["dur"]
 
 
+@pytest.mark.few(2)
 def test_slices_nest_strictly_stages_within_positions(case):
     trace, ledger, _, _ = case
     threads = slices(trace)
@@ -108,6 +109,7 @@ def test_slices_of_two_layers_on_one_pe_do_not_overlap(tmp_path, schedule):
         assert len(positions) == 12 * {2: 2, 1: 1}[len({event["name"] for event in positions})]
 
 
+@pytest.mark.few(2)
 def test_every_event_has_what_the_format_asks_for(case):
     trace, ledger, _, _ = case
     assert set(trace) == {"displayTimeUnit", "otherData", "traceEvents"}
@@ -134,6 +136,7 @@ def test_every_event_has_what_the_format_asks_for(case):
     assert [name.split()[0] for _, name in sorted(named.items())] == [str(pe) for pe in ledger.pes]
 
 
+@pytest.mark.few(3)
 def test_arrows_bind_to_a_broadcast_and_to_the_product_it_feeds(case):
     trace, ledger, priced, _ = case
     threads, ends = slices(trace), defaultdict(dict)

@@ -73,6 +73,7 @@ def exploded(tmp_path, monkeypatch, capfd):
     return go
 
 
+@pytest.mark.wide
 def test_a_run_says_it_in_summary_note_metric_and_table(exploded):
     out, report = exploded([1e5])
     assert "perplexity   more than 1.8e+308 (9.2e+04 nats a token) over 12 tokens of text.txt\n" in out
@@ -94,6 +95,7 @@ def test_while_a_run_goes_on_it_shows_as_an_overflow():
     assert scoring.metrics(None)[0].value is None
 
 
+@pytest.mark.wide
 def test_a_perplexity_with_hundreds_of_digits_is_shortened(exploded):
     out, report = exploded([700.0])
     assert report["result"]["perplexity"] > 1e200
@@ -120,6 +122,7 @@ def test_generated_words_that_overflowed_scores_chose_are_counted(logits):
     assert other.result() == result
 
 
+@pytest.mark.wide
 def test_a_model_whose_scores_are_numbers_says_nothing_of_it(exploded):
     out, report = exploded([0.5], "--prompt", "word1 word2", "--generate", "5", text=False)
     assert (report["result"]["not_finite"], report["result"]["note"]) == (0, "")

@@ -106,6 +106,7 @@ def test_files_folders_and_what_is_not_there_stay_as_they_are(tmp_path, out, pip
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.wide
 def test_a_run_on_a_pipe_can_be_repeated_from_its_folder(pipe, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = [f"--{name}={value}" for name, value in (smallest(tmp_path) | {"text": pipe}).items()]

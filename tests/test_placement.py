@@ -71,6 +71,7 @@ def test_a_chip_has_152_pes_and_no_more():
     assert "152 PEs" in refused(network, CHIP, "uniform", "csr", 153)
 
 
+@pytest.mark.wide
 def test_pes_that_are_down_are_not_offered():
     chip = dataclasses.replace(CHIP, down_cores=frozenset({PeId(0, 1, 1, 0), PeId(0, 7, 6, 3)}))
     network = seeded_egru(12, (160,), 0.1)
@@ -98,6 +99,7 @@ SMALL = dataclasses.replace(CHIP, sram_bytes=8192, bank_bytes=2048, program_byte
 DEALS = [("uniform", None), ("uniform", 12), ("balanced", None), ("balanced", 9)]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("form", "deal", "trace"), in_turn(formats.names(), DEALS, [0.0, 0.9]))
 def test_a_batch_that_does_not_fit_is_answered_with_the_largest_that_does(form, deal, trace):
     mapping, pes = deal
@@ -197,6 +199,7 @@ def test_the_table_must_hold_an_entry_a_population():
 # --- the same SRAM at both ends ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("form", formats.names())
 @pytest.mark.parametrize(("pes", "lanes"), [(1, 1), (2, 3), (24, 2)])
 def test_the_regions_are_those_that_the_pe_itself_plans(form, pes, lanes):

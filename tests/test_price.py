@@ -101,6 +101,7 @@ def test_three_pes_by_hand():
     assert (p.work["messages_sent"], p.work["flits_sent"], p.work["link_flits"]) == (6, 6, 0)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize(
     ("form", "sets", "cycles"),
     [
@@ -191,6 +192,7 @@ def walked(form, dot=False, zero_skip=False):
     return found
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("form", "sets", "options"),
     [
@@ -247,6 +249,7 @@ def branches(pe, packet):
     return [way[-1] for way in ways]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("which", ["spread", "shared"])
 def test_traffic_copy_by_copy(tiny, shared, mode, which):
@@ -364,11 +367,13 @@ def compared(models, sets):
         yield 1e3 * (p.time_s - transit) / lanes
 
 
+@pytest.mark.wide_but("R")
 @pytest.mark.parametrize(("sets", "expected"), SET_R, ids=[" ".join(row[0]) or "R" for row in SET_R])
 def test_set_r(models, sets, expected):
     assert list(compared(models, sets)) == pytest.approx(expected, abs=0.5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("sets", "expected", "within"), OLDER, ids=[row[0][0] for row in OLDER])
 def test_older_rows_of_the_reference(models, sets, expected, within):
     assert list(compared(models, sets))[: len(expected)] == pytest.approx(expected, rel=within)
@@ -453,6 +458,7 @@ def test_a_higher_constant_never_lowers_time_or_energy(tiny, shared, data):
     assert after.energy_j >= before.energy_j * (1 - 1e-12)
 
 
+@pytest.mark.wide
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_band_holds_its_default_and_every_mixture_of_the_uncertain_constants(tiny, shared, data):

@@ -58,6 +58,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("alone", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_changing_any_price_changes_no_output(recorded, launch, alone):
     """Every setting, and every constant, at once or one by one: the run folder keeps every byte, its hash of events included."""
@@ -250,6 +251,7 @@ def test_a_run_of_schema_1_is_priced_as_before(recorded, tmp_path, capsys):
     assert printed[0] == printed[1]
 
 
+@pytest.mark.wide
 def test_a_thousand_tokens_of_the_papers_model_are_priced_without_a_compiler(recorded, tmp_path):
     """Which alone would take as long as the price."""
     run = tmp_path / "run"
@@ -263,6 +265,7 @@ def test_a_thousand_tokens_of_the_papers_model_are_priced_without_a_compiler(rec
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.wide
 def test_a_thousand_positions_are_priced_together():
     ledger = paper_lm(2)
     price(ledger, load_chip(), load_table())  # what it keeps of the chip is there

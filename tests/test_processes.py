@@ -33,6 +33,7 @@ pytestmark = pytest.mark.timeout(60)
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.wide_but("host-starting")
 @pytest.mark.parametrize("phase", ["starting", "running"])
 @pytest.mark.parametrize("name", ["PE(1,1,2)@0", "router@0", "host"])
 def test_a_killed_process_is_named_and_the_run_ends(run, name, phase):
@@ -48,6 +49,7 @@ def test_a_killed_process_is_named_and_the_run_ends(run, name, phase):
     assert gone(sockets)
 
 
+@pytest.mark.wide
 def test_a_pe_that_runs_past_its_memory_is_named(run):
     outcome, _ = hit(run, "PE(1,1,2)@0", signal.SIGSEGV)
     assert outcome.code is Exit.DIED
@@ -61,6 +63,7 @@ def test_a_report_of_a_run_that_ended_badly_is_marked_as_partial(run):
     assert 0 < outcome.report["result"]["tokens"] < 150
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("name", "line"),
     [
@@ -77,6 +80,7 @@ def test_a_process_that_stands_still_is_named(run, name, line):
     assert gone(children)
 
 
+@pytest.mark.wide
 def test_a_slow_pe_is_no_stalled_one(run):
     """The limit is on standing still, not on taking long: the run lasts longer than the limit and ends well."""
     began = time.monotonic()
@@ -86,6 +90,7 @@ def test_a_slow_pe_is_no_stalled_one(run):
     assert time.monotonic() - began > limit_s
 
 
+@pytest.mark.wide_but("15")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
     sent: list[int] = []
@@ -104,6 +109,7 @@ def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
     assert gone(children)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("runs", some((6, 20), (6).__eq__))
 def test_any_number_of_runs_leaves_nothing(run, runs):
     shared_before = shared_memory()
@@ -118,6 +124,7 @@ def test_any_number_of_runs_leaves_nothing(run, runs):
     assert psutil.Process().num_fds() <= descriptors_before + 4  # the fork server's own, kept for the next run
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("after_s", some((0.3, 0.6, 0.9, 1.3, 2.0), (0.3, 0.9).__contains__))
 def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, temporary, after_s):
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
@@ -189,6 +196,7 @@ def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference
     assert all(part in outcome.problem for part in wrong)
 
 
+@pytest.mark.wide
 def test_the_cache_of_compiled_code_says_when_it_is_whole_and_a_users_own_does_too(tmp_path):
     asked = "from models.compute.compiling import cache_is_complete as complete, mark_cache_complete as mark"
     asked += "; print(complete()); mark(); print(complete())"
@@ -201,6 +209,7 @@ def test_the_cache_of_compiled_code_says_when_it_is_whole_and_a_users_own_does_t
         assert [*folder.rglob("whole-*")]
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(120)
 def test_for_a_run_that_is_refused_nothing_is_compiled(folder, tmp_path):
     """On a fresh machine wrong input is said in the time that it takes to read it."""

@@ -78,6 +78,7 @@ def test_one_scale_for_all_that_a_population_hears_and_the_rest_with_it():
     assert report.sum_bits == 10  # 64 + 127 and 95 are the largest rows: 286 needs 9, and one for the sign
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("synapse", [None, *SYNAPSES])
 def test_in_powers_of_two_the_spikes_are_those_of_the_float_network(form, synapse):
@@ -245,6 +246,7 @@ def in_8_bits(state="float32", payload="spike"):
 SPLITS = [("uniform", "csr", 3, 1), ("balanced", "packed", 9, 1), ("uniform", "conv", 20, 2), ("uniform", "dense", 61, 1)]
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("spike-int32", "count-float32")
 @pytest.mark.parametrize("state", ["float32", "int32"])
 @pytest.mark.parametrize("payload", ["spike", "count"])
@@ -285,6 +287,7 @@ def launched(files, folder, **options):
     return done
 
 
+@pytest.mark.wide
 def test_processes_have_the_hash_of_memory_and_of_an_offline_run(files, tmp_path):
     memory = launched(files, tmp_path / "mem", transport="mem", pes=5)
     processes = launched(files, tmp_path / "processes", pes=7)

@@ -34,6 +34,7 @@ def answer(folder, losses=(), **options):
     return same, went_on
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "options",
     [
@@ -52,6 +53,7 @@ def test_the_answer_is_the_same_wherever_it_was_lost(folder, options):
             assert all(position % SEGMENT == 0 for position in went_on)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["zoneout", "all", "none"])
 def test_other_networks(folder, name):
     checkpoint = str(folder / f"{name}.safetensors")

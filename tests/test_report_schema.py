@@ -80,12 +80,14 @@ def tiny(folder):
 # -- reports that fit -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide_but("lm")
 @pytest.mark.parametrize("name", workloads())
 def test_every_workload_s_report_fits(name, reports):
     validate(reports[name])
     assert reports[name]["workload"] == name
 
 
+@pytest.mark.wide
 def test_so_does_that_of_a_prompt(tiny, tmp_path):
     words = {"text": None, "tokens": None, "prompt": "w1 w2", "generate": 3, "transport": "mem"}
     report = report_of(tmp_path / "run", tiny | words)
@@ -93,6 +95,7 @@ def test_so_does_that_of_a_prompt(tiny, tmp_path):
     assert report["result"]["text"].startswith("w1 w2")
 
 
+@pytest.mark.wide
 def test_so_does_that_of_two_chips_and_of_a_verified_run(tiny, tmp_path):
     report = report_of(tmp_path / "run", tiny | {"chips": 2, "transport": "mem", "verify": True})
     validate(report)
@@ -100,6 +103,7 @@ def test_so_does_that_of_two_chips_and_of_a_verified_run(tiny, tmp_path):
     assert report["verify"]["difference"] is None
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["launcher", "PE(1,1,2)@0", "host"])
 def test_so_does_that_of_a_run_that_did_not_reach_its_end(name, tiny, tmp_path):
     """Interrupted, it has accounts; without a PE it has none; without its host process it has nothing."""
@@ -167,6 +171,7 @@ def columns(block: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield f"{path}{key}"
 
 
+@pytest.mark.wide
 @pytest.mark.usefixtures("reports")
 def test_pandas_makes_these_columns_of_it(runs, records):
     pandas = pytest.importorskip("pandas")
@@ -210,6 +215,7 @@ def fits(report: Mapping[str, Any]) -> bool:
     return True
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", workloads())
 def test_a_missing_key_is_noticed_wherever_it_is(name, reports):
     keys = [path for path in places(reports[name]) if isinstance(path[-1], str) and not FREE & set(path[:-1])]
@@ -218,6 +224,7 @@ def test_a_missing_key_is_noticed_wherever_it_is(name, reports):
     assert [path for path in keys if fits(change(reports[name], path, "pop"))] == []
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", workloads())
 def test_a_wrong_type_is_noticed_wherever_it_is(name, reports):
     for path in places(reports[name]):

@@ -46,6 +46,7 @@ PARTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("name", "number", "phase"), some(PARTS, lambda part: part in (PARTS[1], PARTS[4])))
 def test_a_part_that_dies_or_stands_still_is_named_and_replaced(run, undisturbed, name, number, phase):
     stall_s = 2.0 * crowding() if number == signal.SIGSTOP else 30.0
@@ -79,6 +80,7 @@ def test_a_fork_server_that_dies_takes_everything_with_it_and_all_of_it_is_repla
     assert gone(sockets)
 
 
+@pytest.mark.wide
 def test_a_part_that_dies_again_and_again_ends_the_run_as_without_restart(run):
     pids: dict[str, int] = {}
 
@@ -119,6 +121,7 @@ def _launch(*words, **more):
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 
+@pytest.mark.wide
 def test_a_run_whose_launcher_was_killed_is_gone_on_with(folder, tmp_path, undisturbed):
     out = tmp_path / "run"
     model = "--checkpoint", folder / "tiny.safetensors", "--text", folder / "text.txt", "--pes", 9, "--tokens", 150

@@ -87,6 +87,7 @@ def played(folder, name, *flags):
     return report["events"]["sha256"], report["result"], done.stdout
 
 
+@pytest.mark.wide
 def test_one_answer_for_any_way_to_run_and_it_is_the_integer_cnns(tmp_path):
     smallest(tmp_path)
     common = ("--samples", 3, "--targets", 1, "--k", 5)
@@ -114,6 +115,7 @@ def test_snapshots_of_your_own(tmp_path):
     assert [peaks[0]["frequency"][0] for peaks in result["frequencies"]] == cells
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(("flags", "line"), [
     (("--k", "17"), "--k"), (("--round", "up"), "--round"), (("--layers", "3"), "--layers 3: the model has 2"),
     (("--inputs", "none.npy"), "--inputs none.npy"),

@@ -53,6 +53,7 @@ def test_every_position_is_fed_answered_and_scored():
     assert all(PLAIN.run.events.report()["by_layer"])
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("mapping", strategies.names())
 @pytest.mark.parametrize("form", formats.names())
 @pytest.mark.parametrize("pes", [1, 2, 5, 27])
@@ -79,6 +80,7 @@ def test_two_runs_are_alike():
     assert finished(Bench(evaluation()).play()).fed == finished(Bench(evaluation()).play()).fed
 
 
+@pytest.mark.wide
 @patient
 @given(st.integers(1, 3), st.integers(1, 6))
 def test_each_sequence_of_a_batch_is_as_if_alone(lanes, pes):
@@ -155,6 +157,7 @@ def test_generated_words_are_fed_as_if_they_were_a_text():
 # --- an early end -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("answered", [0, 1, 5, 20])
 @pytest.mark.parametrize("shuffle", [None, 7])
 def test_an_interrupted_run_stops_early_and_balances(answered, shuffle):
@@ -340,6 +343,7 @@ def without(gone):
     return change
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("slot", slots(), ids=str)
 def test_a_destination_out_of_the_table_is_missed_and_named(slot):
     """The run goes on; what was dropped is counted, and the accounts say so."""
@@ -434,11 +438,13 @@ ALONE = [PLAIN, *(finished(Bench(evaluation(TEXT[n : n + 1]), pes=1).play()) for
 WITHOUT = dataclasses.replace(CHIP, down_chips=frozenset({0, 3}), down_links=frozenset({(1, 0), (6, 3)}))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("mapping", "chips"), pairs(strategies.names(), [2, 3, 4, 8, 48]))
 def test_no_number_of_chips_changes_the_answer(mapping, chips):
     assert finished(Bench(evaluation(), 24, mapping, chips=chips).play()).answer == PLAIN.answer
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("chips", [7, 8])
 def test_chips_and_links_that_are_down_change_no_answer(chips):
     bench = finished(Bench(evaluation(), 24, chips=chips, chip=WITHOUT).play())
@@ -446,6 +452,7 @@ def test_chips_and_links_that_are_down_change_no_answer(chips):
     assert bench.answer == PLAIN.answer
 
 
+@pytest.mark.wide
 @patient
 @given(st.integers(0, 1 << 30), st.integers(2, 8), st.integers(8, 27), st.sets(st.integers(0, 20)), st.integers(0, 2))
 def test_no_order_of_arrival_on_several_chips_changes_the_answer(seed, chips, pes, late, text):
@@ -466,6 +473,7 @@ def pairs(chips):
     return [pytest.param(pair, id=name) for name, pair in (*links, *ends)]
 
 
+@pytest.mark.few(1)
 @pytest.mark.slow_but("0>2", "1>0", "2>1", "3>0", "PE(1,1,0)@0 in", "PE(1,1,0)@1 out", "PE(1,1,0)@3 in")
 @pytest.mark.parametrize("slow", pairs(4))
 def test_whoever_comes_last_changes_no_answer_and_overruns_no_window(slow):
@@ -474,6 +482,7 @@ def test_whoever_comes_last_changes_no_answer_and_overruns_no_window(slow):
     assert finished(Bench(evaluation(), 27, network=Watched(Starving(slow)), chips=4).play()).answer == PLAIN.answer
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("link", Machine(8).links[::3], ids=str)
 def test_counters_asked_for_over_a_faster_way_than_the_last_events_are_those_of_the_end(link):
     """The question comes by the host's tree, the events by their own; the last position of this text has events on every chip."""
@@ -481,6 +490,7 @@ def test_counters_asked_for_over_a_faster_way_than_the_last_events_are_those_of_
     finished(Bench(evaluation(TEXT[1:2]), 24, network=Watched(order), chips=8).play())
 
 
+@pytest.mark.wide
 @patient
 @given(st.integers(2, 8), st.sampled_from(sorted(strategies.names())), st.data())
 def test_links_that_are_slower_than_all_else_change_no_answer(chips, mapping, data):
@@ -491,6 +501,7 @@ def test_links_that_are_slower_than_all_else_change_no_answer(chips, mapping, da
     assert bench.answer == ALONE[text].answer
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("chips", [1, 2, 4, 8])
 def test_link_counters_follow_from_events_and_placement(chips):
     """Each event crosses each link of its chip's multicast tree once, whoever listens beyond; the tap costs no packet."""
@@ -522,6 +533,7 @@ def test_ledgers_of_several_chips_are_each_pes_own(chips):
     assert [str(pe) for pe in ledger.pes] == [placed.name for placed in placement.pes]
 
 
+@pytest.mark.wide
 @patient
 @given(st.integers(2, 6), st.integers(0, 1 << 30), st.data())
 def test_whatever_is_taken_out_of_any_chips_table_is_noticed_with_the_number(chips, seed, data):
@@ -596,6 +608,7 @@ def test_a_silent_pe_of_another_chip_is_named_over_all_who_wait_for_it(chips):
     assert bench.run.oldest_missing() == (3, [silent.name])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("number", range(4))
 def test_a_router_that_does_nothing_is_named_once_it_has_left_two_questions_open(number):
     bench = Bench(evaluation(), 24, chips=4)

@@ -99,6 +99,7 @@ def bits_of(values, payload):
     return values.astype("<f4").view("<u4") if payload == "float32" else values.astype("<i8").astype("<u4")
 
 
+@pytest.mark.few(1)
 def test_the_events_are_those_of_the_hash(kept):
     """Sorted by sequence, population, position and tick they give the run's own SHA-256, whatever an event carries."""
     if "events" not in kept.options.save:
@@ -123,6 +124,7 @@ def test_the_events_are_those_of_the_hash(kept):
     assert total.hexdigest() == report["sha256"]
 
 
+@pytest.mark.wide
 def test_pandas_opens_a_raster_in_one_line(gated):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(np.load(gated.folder / "events.npz")["events"])  # the line of docs/run.md
@@ -130,6 +132,7 @@ def test_pandas_opens_a_raster_in_one_line(gated):
     assert len(frame) == gated.report["events"]["count"]
 
 
+@pytest.mark.few(2)
 def test_the_outputs_are_what_the_outputs_send(kept):
     """A number for every unit, position and tick, zero where there is no event; or the workload's own answers, by their names."""
     outputs, network = kept.opened("outputs"), kept.job.placement.network
@@ -200,6 +203,7 @@ def test_what_a_workload_computes_is_kept(kept):
         assert np.array_equal(files[name][of][sequence, position], row), (name, of, sequence, position)
 
 
+@pytest.mark.few(1)
 def test_saving_changes_no_bit_and_leaves_nothing_else(kept):
     """Beside a run that saves nothing, on other PEs."""
     plain = kept.example.run(transport="mem", batch=2, pes=kept.options.pes + 3)
@@ -230,6 +234,7 @@ def test_logits_give_each_token_s_perplexity(language):
     assert nats.sum() == pytest.approx(result["cross_entropy_nats"], rel=1e-12)
 
 
+@pytest.mark.wide
 def test_logits_of_a_prompt_are_those_of_the_words_that_were_drawn(language):
     options = {"text": None, "tokens": None, "prompt": "word1 word2", "generate": 4, "temperature": 0.0}
     ran = language.run(transport="mem", save=("logits",), **options)
@@ -238,6 +243,7 @@ def test_logits_of_a_prompt_are_those_of_the_words_that_were_drawn(language):
     assert saved["logits"].shape[:2] == (1, 4)
 
 
+@pytest.mark.wide
 def test_scores_of_gestures_are_there_after_every_frame(tmp_path):
     example = Example(workloads()["dvs"], tmp_path)
     ran = example.run(transport="mem", batch=2, save=("logits",))
@@ -249,6 +255,7 @@ def test_scores_of_gestures_are_there_after_every_frame(tmp_path):
 # -- bounds
 
 
+@pytest.mark.wide
 def test_what_is_kept_streams_to_disk(gated, tmp_path):
     """80 MB of rows take a few megabytes of memory, and nothing is left but the file that was asked for."""
     job = gated.job

@@ -111,6 +111,7 @@ def _say(rng, lanes, width, size, dense):
 # --- what is heard ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 @settings(patient, max_examples=150)
 @given(cases(), seeds)
 def test_what_is_heard_is_what_was_sent_whatever_the_placement_and_the_order(case, seed):

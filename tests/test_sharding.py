@@ -214,6 +214,7 @@ def test_an_unknown_strategy_is_answered_with_the_nearest_name(wrong, near):
 NETWORKS = {seed: seeded_egru(16, layers, 0.4, seed) for seed, layers in enumerate([(40, 30, 24), (30, 30), (60,)], 1)}
 
 
+@pytest.mark.few(1)
 @pytest.mark.slow_but("balanced-1-4", "uniform-2-4")
 @pytest.mark.parametrize(("name", "seed", "pes"), pairs(STRATEGIES, list(NETWORKS), [1, 4]))
 def test_too_few_pes_are_answered_with_the_smallest_number_that_fits(name, seed, pes):
@@ -230,6 +231,7 @@ def test_too_few_pes_are_answered_with_the_smallest_number_that_fits(name, seed,
         does_not_fit(place, single, SMALL, name, "csr", int(count) - 1)
 
 
+@pytest.mark.wide
 def test_what_does_not_fit_is_named():
     """The PE, the region, what it needs and what is free, the layer and its name."""
     text = does_not_fit(place, NETWORKS[1], SMALL, "uniform", "csr", 3)
@@ -300,6 +302,7 @@ def test_uniform_evens_out_what_blocks_of_units_do_not():
     assert max(found) / np.mean(found) < 1.01
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("layers", "pes"),
     [
@@ -351,6 +354,7 @@ def test_balanced_puts_a_tiny_network_on_one_pe_and_a_small_one_on_fewer_than_it
     assert len(deal("balanced", tiny, request(SMALL))) == 2
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("seed", NETWORKS)
 def test_balanced_takes_any_number_from_the_fewest(seed):
     network = NETWORKS[seed]
@@ -404,6 +408,7 @@ def paper():
     return seeded_egru()
 
 
+@pytest.mark.wide
 def test_the_papers_network_fits_150_pes_as_in_the_paper(paper):
     """50 PEs a layer with 27, 27 and 15 units each; Table I names 88.3 kB of weights on the fullest."""
     placement = place(paper, CHIP, "uniform", "csr", 150)

@@ -1,5 +1,7 @@
 """The models that come with the project are what docs/model.md says, and give their trainer's perplexities anywhere."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,13 @@ def settings_of(model):
 def test_files_are_small():
     assert SHIPPED.stat().st_size <= 20e6
     assert TINY.stat().st_size < 300e3
+
+
+def test_no_file_names_a_folder_of_the_machine_that_made_it():
+    files = [path for pattern in ("*.safetensors", "*.nir", "*/*.safetensors") for path in SHIPPED.parent.glob(pattern)]
+    assert len(files) > 10
+    for path in files:
+        assert not re.findall(rb'"(?:/[\w.-]+){2,}\\*"', path.read_bytes()), path
 
 
 def test_every_weight_matrix_is_pruned_as_its_settings_say(shipped):
@@ -60,6 +69,7 @@ def test_activity_is_between_10_and_30_percent_a_layer(shipped):
             assert 0.1 <= share <= 0.3
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("state", ["carried", "zeroed"])
 @pytest.mark.slow_but("lm-carried", "tiny-carried", "tiny-zeroed")
@@ -74,6 +84,7 @@ def test_the_emulator_gives_the_trainers_own_perplexity(run, shipped, state):
     assert activity == pytest.approx(model.provenance[f"test_{state}"]["activity"], abs=0.05)
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(60)
 def test_the_tiny_model_on_processes(run):
     outcome = run(checkpoint=str(TINY), text=None, tokens=70, pes=3, mapping="balanced", verify=True)
@@ -81,6 +92,7 @@ def test_the_tiny_model_on_processes(run):
     assert outcome.report["events"]["sha256"] == TINY_GOLDEN
 
 
+@pytest.mark.wide
 def test_the_paper_size_fits_150_pes_and_the_fewest_are_no_more_than_for_random_weights():
     network, chip = load(SHIPPED).network, load_chip()
     weights = place(network, chip, "uniform", "csr", 150).worst()["weights"]

@@ -43,6 +43,7 @@ def test_8_bits_are_the_float_network_s(shipped):
         assert np.array_equal(ours.to_dense(), other.to_dense())
 
 
+@pytest.mark.wide
 def test_episodes_have_torch_s_observations_and_actions():
     """To the last bit, of whole episodes on the plain reference; on the chip's processes, and CartPole's, which are long, slow."""
     played = Played(prepare(Options(environment="acrobot", episodes=2, batch=2)))

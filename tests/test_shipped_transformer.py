@@ -52,6 +52,7 @@ def test_its_test_set_is_the_beginning_of_the_egrus_test_text(models, egru):
     assert predicted == text[1:].tolist()  # each word but the first, once, in order
 
 
+@pytest.mark.wide
 def test_a_word_by_what_earlier_ones_left_is_as_by_the_whole_context(models):
     """Two integer networks with scales of their own: nearly the same logits, and mostly the same word."""
     prefill, decode = (models[name] for name in NAMES)
@@ -64,6 +65,7 @@ def test_a_word_by_what_earlier_ones_left_is_as_by_the_whole_context(models):
     assert same >= len(decode.test_set) - 1
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("name", "samples"), [("lm-transformer", 1), pytest.param("lm-transformer", None, marks=pytest.mark.slow)])
 def test_a_run_has_the_perplexity_of_its_record(models, name, samples):
     made = Options(checkpoint=name, samples=samples, batch=min(16, samples or 16), pes=17, transport="mem", tiles="fastest")

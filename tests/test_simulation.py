@@ -31,6 +31,7 @@ def violations(stage, seed, numbers):
     return wrong
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(300)
 def test_three_hundred_schedules_end_in_the_right_hash_or_the_right_line(stage):
     assert violations(stage, 1, range(300)) == {}

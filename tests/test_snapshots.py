@@ -40,6 +40,7 @@ def answer(placement, lanes, positions, *losses, begins=None, shuffle=None, snap
     return (run.events.report(), counts, run.counts.of_kernels(), readout.answers), went_on, run
 
 
+@pytest.mark.wide
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(random_graphs(most=4), st.data())
 def test_wherever_a_run_without_segments_is_lost_it_gives_the_same_answer(network, data):
@@ -78,6 +79,7 @@ def test_what_is_run_again_is_bounded_by_the_interval_whatever_its_length():
     assert 0 < went_on[0] <= went_on[1] <= went_on[2]
 
 
+@pytest.mark.wide
 def test_where_segments_are_shorter_than_the_interval_nobody_is_asked(monkeypatch):
     asked = []
     monkeypatch.setattr(Run, "_to", _noting(asked, Run._to))

@@ -66,6 +66,7 @@ def report(files, tmp_path_factory):
     return report_of(ran, tmp_path_factory.mktemp("run"))
 
 
+@pytest.mark.wide
 def test_the_answer_is_the_class_that_fires_most_on_the_reference_too(report):
     small, _ = quantise_spiking(NETWORK, Grid())
     counts, result = expected_counts(small), report["result"]
@@ -115,6 +116,7 @@ def test_the_raster_and_the_membrane_are_the_first_samples(report):
     assert [v > membrane["threshold"] for v in membrane["v"]] == [bool(row[3][0, 3]) for row in sent]
 
 
+@pytest.mark.wide
 def test_summary_and_page_say_what_a_network_file_does_not_and_stand_beside_the_published(report):
     lines = summary_lines(report, published())
     text = "\n".join(lines)
@@ -147,6 +149,7 @@ def test_the_panel_shows_raster_counts_and_membrane(files):
     assert shaded([[0.0, 0.6], [0.2, 0.0]], 2, 5) == [" ▒   ", "█    "]
 
 
+@pytest.mark.wide
 def test_a_readout_that_sends_its_membrane_answers_with_it(files, tmp_path):
     weights = SparseRows.from_dense(np.eye(11, 8, dtype=np.float32))
     hidden = Population(
@@ -217,6 +220,7 @@ def test_the_published_sizes():
     assert [type(part) is Convolution for part in weights] == [True] * 4 + [False]
 
 
+@pytest.mark.wide
 def test_a_nir_file_is_loaded_and_run_in_python_with_the_same_spikes(tmp_path):
     pytest.importorskip("h5py")
     import gennaker as gk
@@ -228,6 +232,7 @@ def test_a_nir_file_is_loaded_and_run_in_python_with_the_same_spikes(tmp_path):
     assert (np.asarray(result.outputs).sum(axis=1) == expected_counts(NETWORK)).all()
 
 
+@pytest.mark.wide
 def test_a_network_in_a_nir_file_answers_as_its_checkpoint_does(files, tmp_path, report):
     pytest.importorskip("h5py")
     from models.exporters.nir import write

@@ -314,6 +314,7 @@ def test_a_signal_in_the_middle_of_a_wait_changes_nothing():
     assert hits
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(60)
 def test_processes_that_stood_still_for_a_while_go_on_where_they_were(run, reference):
     pids, stopped = {}, []

@@ -75,6 +75,7 @@ def run_of(network, form="packed", lanes=1):
     return placement, run.recorder.ledger()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("payload", ["spike", "count"])
 @pytest.mark.parametrize("form", ["csr", "packed", "conv"])
 def test_spikes_are_recorded_without_processes_to_the_last_integer(payload, form):

@@ -69,6 +69,7 @@ class Shard:
 WAYS = list(itertools.product(FORMS, RESETS, (0.0, 1.0), (0.0, 1.0), (0.0, 1.0)))
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("float32-lif", "int32-cuba_lif")
 @pytest.mark.parametrize("kernel", ["lif", "cuba_lif"])
 @pytest.mark.parametrize("sums", ["float32", "int32"])
@@ -205,6 +206,7 @@ def spiking(payload, **params):
     ), outputs=(2, 3, 4, 5))  # fmt: skip
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("payload", ["spike", "count"])
 @pytest.mark.parametrize("whole", [False, True], ids=["float32", "int8"])
 @pytest.mark.parametrize("form", ["csr", "packed", "dense"])

@@ -244,6 +244,7 @@ print("still here")
 """
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("sram", "how"), [(131_072, "write"), (131_072, "read"), (131_088, "write"), (131_072, "kernel")])
 def test_a_step_past_the_end_of_the_arena_is_the_end_of_the_process(sram, how):
     """SIGSEGV at the very next byte, also where the size is no whole number of pages, and also from a compiled kernel."""

@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from host.faults import parse_fault
@@ -18,11 +15,6 @@ from host.run.recovery import RestartLog
 from host.run.run import Run
 from host.workloads.dnn.options import Options
 from host.workloads.registry import prepare
-from models.dnn.file import save_dnn
-from models.foreign.import_dnn import import_dnn
-from models.foreign.request import ImportRequest
-from models.quantise.dnn import quantise_dnn
-from models.quantise.dnn_lower import DnnSettings
 from models.transfers import MOST_STANDING
 from noc.bad_links import LinkFaults
 from noc.columns import Columns
@@ -34,9 +26,9 @@ from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
 from pe.link import PeLink
 from pe.msgpack_codec import BUNDLE
+from tests.tools.small_cnn import save_small_cnn
 
 pytestmark = pytest.mark.timeout(240)
-GOLDEN = Path(__file__).parent / "golden_dnn"
 RUNS = {
     "one at a time": {},
     "kept and shared": {"resident": "both", "share": "once", "pes": 9},
@@ -46,16 +38,7 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A small CNN in int8, and three samples."""
-    path = tmp_path_factory.mktemp("standing")
-    model = import_dnn(GOLDEN / "cnn-float.onnx", ImportRequest(importer="onnx", options={})).model
-    with np.load(GOLDEN / "cnn-float.npz") as stored:
-        samples = stored["x"]
-    settings = DnnSettings(scales="pow2", rounding="half-up", overflow="saturate", per_channel=False, equalise=True)
-    network, _ = quantise_dnn(model.prepared, {model.prepared.graph.inputs[0].name: samples}, settings)
-    save_dnn(path / "cnn.safetensors", replace(model, network=network))
-    np.save(path / "samples.npy", samples[:3])
-    return path
+    return save_small_cnn(tmp_path_factory.mktemp("standing"), samples=3)
 
 
 class Keeping(MemNetwork):
@@ -125,6 +108,7 @@ def both(request, folder):
     return [(*finished(folder, columns, **RUNS[request.param]), RUNS[request.param]) for columns in (Columns, CompiledColumns)]
 
 
+@pytest.mark.few(1)
 def test_the_host_hears_the_same_bytes(both):
     (plain, _, all_of_it, _), (sparing, _, spared, _) = both
     assert spared.of(HOST, Bundle) == all_of_it.of(HOST, Bundle)
@@ -158,6 +142,7 @@ def test_nobody_stands_for_longer_than_it_may(folder):
     assert max(passed) == MOST_STANDING
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("chosen", RUNS.values(), ids=RUNS)
 @pytest.mark.parametrize("every", [1, 9])
 def test_snapshots_are_the_same(folder, every, chosen, monkeypatch):
@@ -185,6 +170,7 @@ def _without_stands(part):
     return part._replace(batch=encode(decode(part.batch)._replace(stands=0))) if type(decode(part.batch)) is Batch else part
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_messages_may_be_lost_doubled_delayed_and_damaged(both, folder, seed):
     (plain, _, _, chosen), _ = both
@@ -193,6 +179,7 @@ def test_messages_may_be_lost_doubled_delayed_and_damaged(both, folder, seed):
     assert any(bundle.passed for name in network.heard if name != HOST for bundle in network.of(name, Bundle))
 
 
+@pytest.mark.wide
 def test_and_so_they_may_between_processes(both, folder):
     (plain, _, _, chosen), _ = both
     faults = parse_fault(["drop=0.02,dup=0.02,reorder=0.02,corrupt=0.02,seed=4"])

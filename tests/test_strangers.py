@@ -47,6 +47,7 @@ def attacks(folder):
     return json.loads(done.stdout)
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("whose", ["another", "same"])
 def test_a_stranger_changes_nothing_and_is_given_nothing(attacks, whose):
@@ -59,11 +60,13 @@ def test_a_stranger_changes_nothing_and_is_given_nothing(attacks, whose):
     assert run["router_mb"] < 200  # a bomb alone would take 1.8 GB
 
 
+@pytest.mark.wide
 def test_another_user_is_not_even_greeted(attacks):
     assert attacks["another"]["greeted"] == 0
     assert "router@0 from stranger" not in attacks["another"]["malformed"]
 
 
+@pytest.mark.wide
 def test_what_the_same_user_says_without_the_secret_is_counted(attacks):
     assert attacks["same"]["greeted"] > 0
     assert attacks["same"]["malformed"]["router@0 from stranger"] > 5000
@@ -72,6 +75,7 @@ def test_what_the_same_user_says_without_the_secret_is_counted(attacks):
 # --- what is too large ---
 
 
+@pytest.mark.wide
 def test_what_would_be_large_unpacked_is_refused_before_it_is_unpacked():
     bombs = [b"\x92\x0b\xdd" + (1 << 20).to_bytes(4, "big") + head * (1 << 20) for head in (b"\x90", b"\x80", b"\xa0")]
     bombs.append(b"\x92\x0b" + b"\xdd\x7f\xff\xff\xff" * 20_000)  # arrays that say more than there is
@@ -84,6 +88,7 @@ def test_what_would_be_large_unpacked_is_refused_before_it_is_unpacked():
         assert peak < 1 << 16
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("head", range(256))
 def test_every_head_of_msgpack_is_reckoned_with(head):
     """What is passed over is no other than what msgpack reads: behind it stands a bomb, which is found."""
@@ -127,6 +132,7 @@ def test_text_of_others_is_one_line_that_a_terminal_does_not_obey():
 # --- what is malformed ---
 
 
+@pytest.mark.few(1)
 @pytest.mark.filterwarnings("ignore")  # numpy's and pickletools' of odd content
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_nothing_malformed_does_harm(name):

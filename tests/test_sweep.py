@@ -134,6 +134,7 @@ def test_names_of_runs_are_plain_and_told_apart_by_every_setting():
 # -- a sweep --
 
 
+@pytest.mark.wide
 def test_the_table_has_a_row_a_point_and_the_columns_asked_for(sweep):
     rows = rows_of(sweep)
     assert len(rows) == 16
@@ -148,6 +149,7 @@ def test_the_table_has_a_row_a_point_and_the_columns_asked_for(sweep):
         assert (sweep / name).stat().st_size > 200
 
 
+@pytest.mark.wide
 def test_a_price_setting_gives_what_the_run_costs_at_that_price(sweep):
     entries = [json.loads(line) for line in (sweep / "points.jsonl").read_text().splitlines()]
     runs = {(e["settings"]["pes"], e["settings"]["format"]): sweep / "runs" / e["run"] for e in entries}
@@ -160,6 +162,7 @@ def test_a_price_setting_gives_what_the_run_costs_at_that_price(sweep):
         assert int(row["events"]) == cost["work"]["events"]
 
 
+@pytest.mark.wide
 def test_a_sweep_in_two_goes_is_the_same_to_the_byte(sweep, tmp_path, monkeypatch, capsys):
     out, real, goes = tmp_path / "out", sweep_module.run_headless, []
 
@@ -223,6 +226,7 @@ def test_a_failed_point_keeps_its_cause_and_the_rest_goes_on(tmp_path, capsys):
     assert "2 points, 1 failed" in printed
 
 
+@pytest.mark.wide
 def test_a_price_that_cannot_be_is_a_failed_point(tmp_path):
     text = BASE + "\n[grid]\nchip.flit_bits = [128, 8]\n"
     assert run(written(tmp_path, text), tmp_path / "out") == 0
@@ -230,6 +234,7 @@ def test_a_price_that_cannot_be_is_a_failed_point(tmp_path):
     assert [row["problem"][:12] for row in rows] == ["", "facts.payloa"]
 
 
+@pytest.mark.wide
 def test_a_checkpoint_with_a_text(folder, tmp_path):
     shutil.copy(folder / "tiny.safetensors", tmp_path)
     shutil.copy(folder / "text.txt", tmp_path)
@@ -243,6 +248,7 @@ def test_a_checkpoint_with_a_text(folder, tmp_path):
 # -- activity --
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("target", [0.0, 0.05, 0.2, 0.5, 0.8, 1.0])
 def test_thresholds_are_set_for_an_activity(target):
     inputs = seeded_features(1, 40, 60)[0]
@@ -259,6 +265,7 @@ def test_thresholds_are_set_for_an_activity(target):
         assert threshold.max() <= 1
 
 
+@pytest.mark.wide
 def test_the_table_states_the_activity_that_a_run_showed(tmp_path):
     text = BASE.replace("24, 24", "60, 60") + '\n[grid]\nactivity = [0, 0.3, 1]\n[table]\ncolumns = ["activity_percent", "macs"]\n'
     assert run(written(tmp_path, text), tmp_path / "out") == 0
@@ -319,6 +326,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.few(10)
 @pytest.mark.parametrize(("text", "line"), WRONG, ids=[line for _, line in WRONG])
 def test_a_wrong_file_gets_one_line_before_anything_runs(tmp_path, capsys, monkeypatch, text, line):
     monkeypatch.setattr(sweep_module, "run_headless", lambda *_: pytest.fail("ran"))
@@ -347,6 +355,7 @@ def test_folders_that_are_there_or_not(tmp_path, capsys):
     assert "missing.toml: cannot be read (no such file)" in capsys.readouterr().err
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_experiments_that_are_shipped_can_be_read(path):
     experiment = read(path, columns_of, DEFAULT)

@@ -53,6 +53,7 @@ def test_a_whole_matrix_is_the_closed_form_of_one_tile():
 WAYS = [(), ("share=once", "overlap=double"), ("resident=weights",), ("mla_read_ports=2", "share=once")]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("settings", WAYS)
 def test_the_tiles_that_are_taken_fit_and_none_is_faster(settings):
     terms = terms_of(settings)
@@ -92,6 +93,7 @@ def test_weights_that_exceed_dram_are_refused():
         plan_program([layer(square)], terms_of(["resident=weights"]))
 
 
+@pytest.mark.wide
 def test_what_helps_helps():
     works = opt_125m.opt_works(64)
     names = ((), ("share=once",), ("share=once", "overlap=double"), ("share=once", "overlap=double", "resident=activations"))

@@ -103,6 +103,7 @@ def members(raw):
         return {info.filename.partition("/")[2]: file.read(info) for info in file.infolist()}
 
 
+@pytest.mark.wide
 def test_our_bytes_are_torchs(tmp_path):
     """Every member by name, order and content; of the serialization id, a hash of torch's own, the length."""
     in_torch(TENSORS, tmp_path / "t.cpt")
@@ -113,6 +114,7 @@ def test_our_bytes_are_torchs(tmp_path):
     assert have == want
 
 
+@pytest.mark.wide
 def test_torch_reads_our_bytes(tmp_path):
     torch = pytest.importorskip("torch")
     (tmp_path / "t.cpt").write_bytes(torch_file(TENSORS, location="cuda:0"))
@@ -120,6 +122,7 @@ def test_torch_reads_our_bytes(tmp_path):
     assert {key: tensor.numpy().tobytes() for key, tensor in state.items()} == {k: v.tobytes() for k, v in TENSORS.items()}
 
 
+@pytest.mark.wide
 @pytest.mark.filterwarnings("ignore")  # torch's own, of its old format
 def test_torchs_own_files_are_read(tmp_path):
     torch = pytest.importorskip("torch")
@@ -148,6 +151,7 @@ def test_torchs_own_files_are_read(tmp_path):
     refused(tmp_path, (tmp_path / "module.pth").read_bytes(), "tries to execute torch.nn.modules.linear.Linear")
 
 
+@pytest.mark.wide
 def test_strided_torch_tensors_are_read(tmp_path):
     torch = pytest.importorskip("torch")
     whole = torch.arange(24, dtype=torch.float32).reshape(4, 6)
@@ -172,6 +176,7 @@ def test_a_file_of_before_1_6_is_read(folder, dtype, order):
     assert have["c"].tobytes() == BIAS.tobytes()
 
 
+@pytest.mark.wide
 def test_torchs_own_of_before_1_6_is_what_ours_is(tmp_path):
     torch = pytest.importorskip("torch")
     whole = torch.arange(24, dtype=torch.float32).reshape(4, 6)
@@ -345,6 +350,7 @@ def without_checksums(raw):
     return bytes(out)
 
 
+@pytest.mark.wide
 def test_torchs_own_file_without_checksums(tmp_path):
     torch = pytest.importorskip("torch")
     torch.serialization.set_crc32_options(False)
@@ -476,6 +482,7 @@ def test_tensors_that_cannot_be(folder, parts, words):
     refused(folder, archive(tensor_pickle(**parts), {"0": np.arange(4, dtype="<f4").tobytes()}), *words)
 
 
+@pytest.mark.wide
 def test_a_negated_view(folder, tmp_path):
     """Its storage holds other numbers than the tensor."""
     torch = pytest.importorskip("torch")
@@ -487,6 +494,7 @@ def dict_of(items):
     return b"}(" + b"".join(items) + b"u"
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(30)
 def test_dicts_that_would_take_hours(folder):
     """Numbers that hash alike, as keys and in the memo; and one dict seen from a great many places in another one."""
@@ -509,6 +517,7 @@ def test_a_storage_seen_too_often(folder):
     refused(folder, torch_file({f"k{n}": shared for n in range(100)}), "too often", "8 times")
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("raw", "words"),
     [

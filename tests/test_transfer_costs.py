@@ -65,6 +65,7 @@ def test_the_ledger_has_what_the_routers_counted(runs, chips):
     assert ledger.transfers.max() < 100  # each position has its own, and not all before it
 
 
+@pytest.mark.wide
 def test_a_run_that_was_lost_has_the_same_rows():
     """The totals go on where the PEs went on."""
     rows = []
@@ -95,6 +96,7 @@ def test_what_a_kernel_counts_in_its_exchange_is_in_the_ledger_and_its_twin_pric
     np.testing.assert_array_equal(units, stepped + 3 * additions[:, answerers])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("chips", [1, 2])
 def test_a_ledger_with_transfers_comes_back_and_one_with_wrong_peers_is_refused(runs, chips, tmp_path):
     ledger = runs[chips].recorder.ledger()
@@ -165,6 +167,7 @@ def test_what_crosses_links_is_packets_of_four_bytes_and_a_packet_a_read(runs):
     assert with_them.energy_parts_j["links"] > bare.energy_parts_j["links"]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "settings", [(), ("schedule=pipelined",), ("messages=multicast",), ("dram=prefetched",), ("messages=packets",)]
 )

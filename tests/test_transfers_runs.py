@@ -56,6 +56,7 @@ def read_so_far(position):
     return sum(sum(CONTENT[BLOCK * (k % BLOCKS) :][:BLOCK]) for k in range(max(position - 1, 0)))
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("1")
 @pytest.mark.parametrize("chips", [1, 2])
 def test_a_workload_that_moves_bytes_runs_on_processes_as_in_one(chips):
@@ -79,6 +80,7 @@ def test_a_workload_that_moves_bytes_runs_on_processes_as_in_one(chips):
         assert any(map(any, accounts["transfers"]["links"].values())) == (report["mapping"]["chips"] > 1)
 
 
+@pytest.mark.wide
 def test_its_report_fits_the_schema(tmp_path):
     from test_report_schema import report_of, validate
 
@@ -125,6 +127,7 @@ def answer(*losses, chips=2, snapshot=5, shuffle=3, columns=CompiledColumns):
     return (run.events.report(), counts, job.readout.result(), run.recorder.ledger().events.tobytes()), went_on
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("chips", [1, 2])
 @pytest.mark.parametrize("snapshot", [0, 5])
 def test_what_pes_and_drams_hold_is_the_same_wherever_they_were_lost(chips, snapshot):

@@ -156,6 +156,7 @@ def test_a_link_that_stays_broken_is_told_once_and_in_time(proxied):
     assert len([r for r in told if r["kind"] == "cut"]) == 1
 
 
+@pytest.mark.wide
 def test_a_peer_that_never_answers_has_the_time_in_which_hundreds_of_processes_start():
     told, keys = [], new_keys()
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing

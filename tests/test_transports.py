@@ -359,6 +359,7 @@ def others_are_served(star):
         assert (ROUTER, name, Fault(name)) in log
 
 
+@pytest.mark.few(11)
 @pytest.mark.parametrize(
     "frames",
     [

@@ -57,6 +57,7 @@ def test_what_is_priced_with_no_source_has_a_band():
     assert {name for name in CHIP_NUMBERS if CHIP.facts[name].low is None} == {"sram_wait_states"}  # CoreMark leaves room for none
 
 
+@pytest.mark.wide_but("pipelined-300MHz")
 @pytest.mark.parametrize("clock", ["150MHz", "300MHz"])
 @pytest.mark.parametrize("schedule", ["sequential", "pipelined"])
 def test_predictions_lie_inside_their_bands(ledger, clock, schedule):

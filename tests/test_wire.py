@@ -114,6 +114,7 @@ def test_every_kind_of_message_is_tested_here():
     assert set(get_args(p.Message)) == set(ANY)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("kind", ANY, ids=lambda kind: kind.__name__)
 @settings(patient, max_examples=25)
 @given(st.data())
@@ -196,6 +197,7 @@ def test_flipped_bits_are_harmless(message, data):
     is_harmless(bytes(raw))
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("opener", [b"\x91", b"\x81\x00", b"\x92\x00", b"\xdc\x00\x01", b"\xc7\x00\x05"])
 @pytest.mark.parametrize("depth", [10, 500, 1022, 100_000])
 def test_nesting_is_harmless(opener, depth):
@@ -277,6 +279,7 @@ def test_a_field_of_another_type_is_refused_by_kind(message, bad):
 GOOD = p.Section(1, p.VALID, 0, keys=b"\0" * 8, values=b"\0" * 8, ledger=b"\0" * LEDGER_BYTES)._asdict()
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("kind", [p.Batch, p.Bundle, p.Relay])
 @pytest.mark.parametrize(
     "bad",
@@ -377,6 +380,7 @@ def test_lengths_of_keys_and_values_agree(keys_size, values_size, ledger_size):
 A_WRITE = p.Transfer(p.WRITE, "PE(1,1,0)@0", "DRAM@0", number=3, address=1024, size_bytes=2, data=b"ab")._asdict()
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("kind", [p.Batch, p.Bundle, p.Relay])
 @pytest.mark.parametrize(
     "bad",

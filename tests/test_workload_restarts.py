@@ -46,6 +46,7 @@ def begun(example):
     return job, Run(job.placement, job.source, job.readout, repeatable=True, probes=job.probes, fills=job.fills)
 
 
+@pytest.mark.few(1)
 @pytest.mark.slow_but("lm", "snn")
 @pytest.mark.parametrize("example", workloads(), indirect=True)
 def test_routers_and_pes_are_lost_in_one_process(example):
@@ -61,6 +62,7 @@ def test_routers_and_pes_are_lost_in_one_process(example):
     assert outcome(job, run) == whole
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("example", some(workloads(), ("control",).__contains__), indirect=True)
 def test_a_pe_is_killed_under_restart(example):
     whole = example.run(transport="mem")

@@ -213,6 +213,7 @@ def test_a_run_has_one_answer_whichever_way_it_goes(example, row, request):
     check_row(example, row, request)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("row", ROWS[:2], ids=str)
 @pytest.mark.slow_but(*ALWAYS)
 def test_a_run_can_be_priced_again(example, row):
@@ -242,6 +243,7 @@ def type_run(example, *flags):
     return out, done, read_report(out)
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("snn")
 def test_the_page_and_the_trace_are_there(example):
     out, done, report = type_run(example)
@@ -255,6 +257,7 @@ def test_the_page_and_the_trace_are_there(example):
     assert json.loads(gzip.decompress((out / "trace.json.gz").read_bytes()))["traceEvents"]
 
 
+@pytest.mark.wide
 @pytest.mark.slow_but("control", "dnn", "lm")
 def test_the_config_alone_repeats_a_run_from_any_folder(example, typed, tmp_path):
     out, _, report = typed
@@ -284,6 +287,7 @@ def interrupted(example):
     return example.run_and_strike(lambda: os.kill(os.getpid(), signal.SIGINT), transport="zmq", faults=slow_pe(example))
 
 
+@pytest.mark.wide_but("lm")
 @pytest.mark.slow_but("dnn", "dvs", "lm")
 def test_ctrl_c_half_way_leaves_a_partial_report_and_no_process(example, interrupted):
     assert (interrupted.outcome.code, interrupted.outcome.problem) == (Exit.INTERRUPTED, "interrupted")
@@ -319,6 +323,7 @@ def test_ctrl_c_on_the_command_line(example):
     assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
+@pytest.mark.wide_but("snn")
 @pytest.mark.slow_but("dnn", "snn")
 def test_a_killed_pe_is_named(example):
     name = example.run(**PLAIN).layout["pes"][-1]["name"]
@@ -343,6 +348,7 @@ def test_a_finished_and_a_partial_run_have_a_summary(example, interrupted):
         assert all("\n\n" not in line and line.strip() for line in text.splitlines())
 
 
+@pytest.mark.few(1)
 @pytest.mark.slow_but("dnn", "dvs", "lm")
 def test_the_monitor_draws_a_real_run_at_any_size(example, interrupted, seen):  # noqa: F811 - the fixture
     ran = interrupted
@@ -358,6 +364,7 @@ def test_the_monitor_draws_a_real_run_at_any_size(example, interrupted, seen):  
     assert all(metric["name"] in example.workload.metrics for status in ran.statuses for metric in status["metrics"])
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_job_goes_on_from_a_snapshot_half_way(example, batch):
     if not has_reference(prepare(example.options()).placement.network):
@@ -398,6 +405,7 @@ def test_metrics_follow_a_price_as_the_workload_says(example):
             assert after[name] == pytest.approx(scales[follows] * before[name]), name
 
 
+@pytest.mark.wide
 def test_a_sweep_varies_it_and_shows_its_metrics(example, tmp_path):
     options, metrics = example.workload.options, list(example.workload.metrics)[:1]
     swept = {entry.name for entry in option_fields(options) if entry.metadata["sweep"]} - {"pes", "transport"}
@@ -523,8 +531,10 @@ def test_the_whole_suite_passes_without_a_workload(tmp_path):
     names = [path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name not in ("build", "runs", "shared")]
     copy_without(tmp_path, *names)
     own = re.compile(rf"host\.workloads\.{REMOVED}|tests\.tools\.gestures|from test_{REMOVED}")
-    for path in (tmp_path / "tests").glob("test_*.py"):
+    for path in (tmp_path / "tests").rglob("test_*.py"):
         if own.search(path.read_text()) or path.name == Path(__file__).name:
             path.unlink()
-    code, said = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path, timeout_s=5000)
+    code, said = python(
+        "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", cwd=tmp_path, timeout_s=5000, GENNAKER_PART_TESTS="1"
+    )
     assert code == 0, said[-5000:]

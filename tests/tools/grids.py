@@ -1,4 +1,4 @@
-"""Grids of parameters: some of the combinations in `make test`, the others in `make test-slow`."""
+"""Grids of parameters: some of the combinations in the gate, the others in `make test-slow`."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ The equations are those of `models/kernels/egru_cell.py` and its gate; gates in 
     z = sigmoid(W_z x + R_z y + b_z)        r = sigmoid(W_r x + R_r y + b_r)        g = tanh(W_g x + R_g (r y) + b_g)
 
 and from there on as `egru_layer.py`. There is one bias: one inside the product of R_g would be another equation. A step is two
-products, forwards and backwards, because r must be known before R_g. tests/test_training_inside.py holds the gradient against
-autograd in float64.
+products, forwards and backwards, because r must be known before R_g. tests/training/test_training_inside.py holds the gradient
+against autograd in float64.
 """
 
 from typing import Any

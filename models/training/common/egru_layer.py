@@ -6,7 +6,7 @@ derivative lambda * max(0, 1 - k |p - thr|) (the paper's section II-B; egru.md s
 differentiated: y = o p and c = p - o thr, both paths through o, the reset not detached).
 
 The backward pass computes every pointwise factor for all steps at once; a step is then one product with the recurrent
-weights, and a weight gradient one product after the loop. tests/test_training.py holds it against autograd in float64.
+weights, and a weight gradient one product after the loop. tests/training/test_training.py holds it against autograd in float64.
 """
 
 import warnings

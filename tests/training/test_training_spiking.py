@@ -30,6 +30,8 @@ from models.training.spiking.settings import SpikingSettings  # noqa: E402
 from models.training.spiking.torch_network import output_scores  # noqa: E402
 from models.training.spiking.trainer import SpikingTrainer  # noqa: E402
 
+pytestmark = pytest.mark.wide
+
 SMALL = {"channels": "3,3,2", "hidden": 8, "size": 16, "steps": 5, "batch": 11, "epochs": 2, "valid_subjects": 1}
 
 
@@ -163,6 +165,7 @@ def test_quantised_training_begins_with_a_float_run_and_its_weights_keep_their_g
     assert list(figures["accuracy"]) == ["float", *(f"int8 percentile {p}" for p in ("100", "99.9", "99")), "int8 as trained"]
     stored = load(tmp_path / "int8" / "model-int8.safetensors")
     assert stored.provenance["bins"]["size"] == 16
+    assert stored.provenance["settings"]["begin_with"] == "float"  # and no folder of this machine
     for one, layer in zip(small.layers, after.model.layers, strict=True):
         numbers = small.populations[one].projections[0].weights.values
         assert np.array_equal(numbers[numbers != 0], layer.numbers().numpy().ravel()[layer.numbers().numpy().ravel() != 0])

@@ -21,6 +21,8 @@ from models.training.digits.images import Digits, read_digits, varied  # noqa: E
 from models.training.digits.settings import DigitsSettings  # noqa: E402
 from models.training.digits.trainer import DigitsTrainer  # noqa: E402
 
+pytestmark = pytest.mark.wide
+
 SMALL = DigitsSettings(channels="3,4,4", hidden=8, epochs=2, batch=16)
 
 

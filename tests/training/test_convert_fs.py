@@ -13,6 +13,8 @@ from tests.tools.graph_runs import RandomInput, run_graph
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.wide
+
 
 def cnn():
     torch.manual_seed(1)

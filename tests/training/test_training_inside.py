@@ -13,7 +13,7 @@ from models.training.common.egru_inside import EgruInside  # noqa: E402
 from models.training.common.egru_layer import Egru, LayerState  # noqa: E402
 from tests.tools.egru_plainly import inside_plainly  # noqa: E402 - needs torch
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(60)]
 
 
 def layer_of(inputs, units, seed, dtype=torch.float64, **about):

@@ -22,7 +22,7 @@ from models.training.common.log_plot import plot, read_log  # noqa: E402
 from models.training.language.settings import AUTHORS, LanguageSettings  # noqa: E402
 from tests.tools.command_lines import Done, run_command  # noqa: E402
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(120)]
 TINY = ("--embedding", 16, "--hidden", "24,24", "--epochs", 2, "--batch", 4)
 
 

@@ -23,7 +23,9 @@ from models.training.language.evaluate import score  # noqa: E402
 from models.training.language.export import model_of  # noqa: E402
 from models.training.language.settings import LanguageSettings  # noqa: E402
 from models.training.language.trainer import LanguageTrainer  # noqa: E402
-from tests.test_training import LEARNING, SMALL, WORDS, text_of, trained  # noqa: E402
+from tests.training.test_training import LEARNING, SMALL, WORDS, text_of, trained  # noqa: E402
+
+pytestmark = pytest.mark.wide
 
 
 def test_a_group_holds_all_gates_of_neighbouring_units():

@@ -21,7 +21,7 @@ from models.training.language import conformance  # noqa: E402
 from models.training.language.conformance import TOLERANCE, Kernels, compare, layers_of, teacher_forced  # noqa: E402
 from tests.tools.tiny import UNITS, WORDS, tiny_network  # noqa: E402 - needs torch
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(60)]
 
 
 def model_of(network=None, **about):

@@ -9,6 +9,8 @@ torch = pytest.importorskip("torch", reason="the trainer's extra is not installe
 
 from models.training.gesture.mean_frame import mean_frame_accuracy  # noqa: E402 - needs torch
 
+pytestmark = pytest.mark.wide
+
 
 @pytest.fixture(autouse=True)
 def one_thread():

@@ -22,6 +22,8 @@ from models.network import ModelError  # noqa: E402
 from models.training.common.egru_layer import Egru  # noqa: E402
 from models.training.language.conformance import LARGEST, TOLERANCE, Kernels, teacher_forced  # noqa: E402
 
+pytestmark = pytest.mark.wide
+
 ACTIVATIONS = {"linear": torch.nn.Identity, "relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}
 WITHIN = 1e-6
 

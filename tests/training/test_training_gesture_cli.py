@@ -19,7 +19,7 @@ from models.training.__main__ import main  # noqa: E402
 from models.training.gesture.conformance import emulate  # noqa: E402
 from tests.tools.command_lines import Done, run_command  # noqa: E402
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(120)]
 TINY = ("--width", 0.05, "--features", 8, "--hidden", "8,6", "--epochs", 1, "--batch", 8, "--threads", 1)
 
 

@@ -28,7 +28,7 @@ from models.training.gesture.trainer import GestureTrainer, evaluate  # noqa: E4
 from tests.tools.egru_plainly import plainly  # noqa: E402 - needs torch
 from tests.tools.grids import some  # noqa: E402
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(60)]
 
 SMALL = GestureSettings(
     width=0.05, features=12, hidden="10,9", epochs=3, batch=8, valid_subjects=1, precision="float32", drop_input=0.1,

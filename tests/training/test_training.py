@@ -33,7 +33,7 @@ from models.training.language.text_streams import Text, segments, streams  # noq
 from models.training.language.trainer import LanguageTrainer  # noqa: E402
 from tests.tools.grids import pairs, some  # noqa: E402
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(120)]
 
 WORDS = 12
 SMALL = LanguageSettings(

@@ -21,6 +21,8 @@ from models.training.retrieval.activations import ComplexSoftThreshold, Shrink  
 from models.training.retrieval.batches import draw_batch  # noqa: E402
 from models.training.retrieval.network import SLista  # noqa: E402
 
+pytestmark = pytest.mark.wide
+
 
 @pytest.mark.parametrize("grid", [Grid((8,), (16,)), Grid((4, 4), (8, 8)), Grid((3, 3, 3), (5, 5, 5))])
 def test_an_update_s_snapshots_are_of_the_kind_of_those_that_are_made_one_by_one(grid):

@@ -21,6 +21,8 @@ from models.training.transformer.network import DecodeStep, Transformer, cache_o
 from models.training.transformer.settings import TransformerSettings  # noqa: E402
 from models.training.transformer.trainer import TransformerTrainer, score, windows_of  # noqa: E402
 
+pytestmark = pytest.mark.wide
+
 SMALL = TransformerSettings(width=8, blocks=1, heads=2, context=8, epochs=2, batch=4, min_count=1)
 
 

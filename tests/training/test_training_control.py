@@ -22,6 +22,8 @@ from models.training.control.network import Encoder, SpikingQ, held_to_8_bits  #
 from models.training.control.settings import ControlSettings  # noqa: E402
 from tests.tools.examples import Played  # noqa: E402
 
+pytestmark = pytest.mark.wide
+
 TINY = ["--seeds", "2", "--hidden", "12,8", "--ticks", "4", "--steps", "800", "--updates", "40", "--evaluate-every", "20",
         "--evaluation-episodes", "4", "--memory", "2000",
         "--final-episodes", "5"]  # fmt: skip
