@@ -53,8 +53,8 @@ _compiling: list[subprocess.Popen[bytes]] = []
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile the kernels of the usual runs, and tests, before there are workers: each would compile all of them, and a run that
-    compiles says so.
+    """Begin to compile the kernels of the usual runs, and compile tests, before there are workers: each would compile all of them,
+    and a run that compiles says so.
     """
     if not getattr(session.config.option, "numprocesses", None) or hasattr(session.config, "workerinput"):
         return
@@ -62,9 +62,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not sys.dont_write_bytecode and not list((ROOT / "tests" / "__pycache__").glob("test_*-pytest-*.pyc")):
         left_out = [f"--ignore={path}" for path in session.config.option.ignore or ()]
         collect = ["-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider", *left_out]
-        subprocess.run(
-            [sys.executable, *collect], cwd=ROOT, stdout=subprocess.DEVNULL, check=False
-        )  # what is wrong says the worker
+        # Not checked: what is wrong with a test says the worker.
+        subprocess.run([sys.executable, *collect], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
 
 
 @pytest.hookimpl(optionalhook=True)
