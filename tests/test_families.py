@@ -187,11 +187,13 @@ def test_the_neuron_models_of_a_checkpoint_are_known_by_its_header(tmp_path):
 @pytest.mark.slow
 def test_a_run_loads_only_the_neuron_model_and_format_that_it_uses(folder):
     """A member that nobody needs may be broken: no process of a run looks into it."""
-    rooms = ("models/kernels", "models/formats", "noc/transports", "host/cost/kernels", "host/cost/formats", "models/dvs/readers")
+    rooms = ("models/kernels", "models/formats", "models/heads", "noc/transports", "models/dvs/readers")
+    rooms += ("host/cost/kernels", "host/cost/formats")
     for name in (f"{room}/broken.py" for room in rooms):
         write(folder, name, "raise RuntimeError('this file was loaded')\n")
     for options in (LmOptions(checkpoint=str(SHIPPED)), LmOptions(checkpoint="seeded", format="packed")):
-        assert needed_members(options) == ["noc.transports.zmq", f"models.formats.{options.format}", "models.kernels.egru"]
+        names = ["noc.transports.zmq", f"models.formats.{options.format}", "models.heads.language", "models.kernels.egru"]
+        assert needed_members(options) == names
     words = ["features", "--checkpoint", str(SHIPPED), "--tokens", "4", "--pes", "3", "--out", "out", "--no-monitor"]
     environment = {**os.environ, families.VARIABLE: str(folder)}
     command = [sys.executable, str(ROOT / "launch.py"), *words]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from host.workloads.registry import workloads
 from models import families, heads
 from models.compute import compiling
 from models.families import member_names
@@ -52,3 +56,11 @@ def test_what_is_warm_compiles_nothing_more(head):
     for row in rows:
         answer(row)
     assert [list(function.signatures) for function in own] == before
+
+
+@pytest.mark.parametrize("name", tuple(workloads()))
+def test_a_workload_says_which_heads_its_host_calls(name):
+    """They are compiled before processes start, and no others are."""
+    about = workloads()[name].about
+    sources = "".join(path.read_text() for path in Path(about.__file__).parent.glob("*.py"))
+    assert sorted(getattr(about, "HEADS", ())) == sorted({*re.findall(r"models\.heads\.(\w+)", sources)})

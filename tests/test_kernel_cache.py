@@ -222,6 +222,17 @@ def test_sources_of_the_same_names_elsewhere_are_others(tmp_path):
     assert sources_digest(files[0]) != sources_digest(files[1])
 
 
+def test_what_a_router_alone_runs_is_what_is_compiled_apart():
+    """The modules that are named declare callbacks: else the second process would have nothing to do."""
+    text = (ROOT / "host" / "processes" / "fork_server.py").read_text()
+    (names,) = re.findall(r"^_ROUTERS = frozenset\({([^}]*)}\)", text, re.MULTILINE)
+    modules = set(re.findall(r"[\w.]+", names))
+    assert modules
+    for module in modules:
+        source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+        assert re.search(r"^@call$", source, re.MULTILINE), module
+
+
 # ---- settings
 
 

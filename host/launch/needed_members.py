@@ -23,6 +23,7 @@ def needed_members(options: RunOptions) -> list[str]:
     )
     names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]
     names += ["host.run.resumable_sha256"] * options.restart  # while the host compiled it, nothing else would move
+    names += [f"models.heads.{name}" for name in getattr(workload.about, "HEADS", ())]
     names += getattr(workload.about, "modules_for", lambda _: [])(options)
     return names + [f"models.kernels.{name}" for name in kernels]
 

@@ -5,7 +5,6 @@ work: `main` runs at its end.
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -13,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -26,15 +25,19 @@ from host.processes.fork_environment import (
     is_hang_up,
     members_needed,
 )
+from host.processes.heap_gaps import fill_heap_gaps
+from host.processes.kernel_view import is_stopped
 from models.network import ModelError
 
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
-_filling: list[bytes] = []  # kept for good: see `_fill_heap_gaps`
+_ROUTERS = frozenset({"pe.column_calls", "pe.bundle_calls", "pe.router_loop"})  # what a router alone runs: about half of it all
+_LOOK_S = 0.02  # how often the process that compiles it is looked at, once all else is done
 
 
 def main() -> None:
     """Get ready to fork: leave signals to the launcher, load and compile kernels, and settle the memory that children share."""
     _leave_signals_to_the_launcher()  # 1. before anything takes long
+    gc.disable()  # what is loaded stays: looking for what nobody needs would take a tenth of the time
     sys.excepthook = _leave_with_what_lacks
     parent_death.note_fork_server()  # 2. children die with this process
     from host.processes import child_main
@@ -47,8 +50,9 @@ def main() -> None:
         return child_main.refuse(**refusal)
     child_main.load(compile_s)  # 4. what children run, beside kernels
     gc.collect()  # 5. last: nothing that is allocated later is shared cheaply
-    _fill_heap_gaps()
+    fill_heap_gaps()
     gc.freeze()  # a collection in a child would touch, and so copy, every page of what was made here
+    gc.enable()
     return None
 
 
@@ -79,11 +83,13 @@ def _load_kernels() -> tuple[dict[str, Any], float]:
     seconds that it took to compile, 0 where the cache had it all.
     """
     begin = time.perf_counter()
-    from models.compute.compiling import cache_is_complete, compiled_now
+    from models.compute.compiling import cache_is_complete, cache_is_writable, compiled_now
 
     is_cached = cache_is_complete(members_needed())
     if not is_cached and (refusal := _compile_in_another_process()):
         return refusal, 0.0
+    if not cache_is_writable():
+        gc.enable()  # the compiler runs here
     _warm()
     return {}, 0.0 if is_cached and not compiled_now() else time.perf_counter() - begin
 
@@ -98,6 +104,7 @@ def _compile_in_another_process() -> dict[str, Any]:
     pid = os.fork()
     if not pid:
         parent_death.die_with_fork_server()
+        gc.enable()  # a compiler makes much that nobody needs
         try:
             refusal, job = _prepare()
             if refusal:
@@ -107,7 +114,7 @@ def _compile_in_another_process() -> dict[str, Any]:
             sys.stderr.write(f"compiling    kernels ({_named()}), {how_often}; this takes ten seconds to a minute\n")
             sys.stderr.flush()
             if cache_is_writable():
-                _warm()
+                _warm_side_by_side()
                 mark_cache_complete(members_needed())
                 if job is not None:
                     from host.run.late_compile import compile_late
@@ -120,6 +127,32 @@ def _compile_in_another_process() -> dict[str, Any]:
         said = pipe.read()
     os.waitpid(pid, 0)
     return dict(json.loads(said)) if said else {}
+
+
+def _warm_side_by_side() -> None:
+    """Compile what a router alone runs in a second process, where there is a core for it, and the rest meanwhile."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return _warm()
+    import pe.router_loop  # noqa: F401 - declares what is compiled
+    from models.compute.compiling import compile_callbacks
+
+    first_pid = os.getpid()
+    try:
+        router_pid = os.fork()
+    except OSError:  # no room for one more
+        return _warm()
+    if not router_pid:
+        parent_death.die_with(first_pid)
+        try:
+            compile_callbacks(_ROUTERS)
+        finally:  # what it has not compiled, the first one does
+            os._exit(0)
+    _warm(but=_ROUTERS)
+    while os.waitpid(router_pid, os.WNOHANG) == (0, 0):
+        if is_stopped(router_pid):
+            os.kill(router_pid, signal.SIGKILL)
+        time.sleep(_LOOK_S)
+    return _warm()
 
 
 def _prepare() -> tuple[dict[str, Any], Any]:
@@ -147,15 +180,16 @@ def _named() -> str:
     return ", ".join(["a PE's tick", *(name.rpartition(".")[2] for name in members if name.startswith("models."))])
 
 
-def _warm() -> None:
-    """Compile, or load from the cache, a PE's tick, the kernels and the format of the run, and the heads of its workload.
+def _warm(but: Collection[str] = ()) -> None:
+    """Compile, or load from the cache, a PE's tick, the kernels and the format of the run, and the heads of its workload; but no
+    callbacks of the modules in `but`.
 
     ModelError where the compiler fails and a user's settings may be why.
     """
     from models.compute.compiler_settings import explain
 
     try:
-        _load_all()
+        _load_all(but)
     except Exception as error:
         problem = explain(error)
         if problem is None or code_for_lack(error) is not None:
@@ -163,7 +197,7 @@ def _warm() -> None:
         raise problem from error
 
 
-def _load_all() -> None:
+def _load_all(but: Collection[str]) -> None:
     import pe.router_loop
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
     from models.compute import exponentials  # noqa: F401 - the reference's
@@ -173,13 +207,10 @@ def _load_all() -> None:
     for module in filter(None, os.environ.get(MEMBERS_VARIABLE, "").split(",")):
         _load_member(module)
     if preload := os.environ.get(PRELOAD_VARIABLE):
-        from models import heads
-
         _load_module(preload)
-        heads.warm_loaded()
     with _left_to_who_needs_it():
         load_noted(members_needed())
-    compile_callbacks()
+    compile_callbacks(but=but)
 
 
 def _load_member(module: str) -> None:
@@ -206,19 +237,6 @@ def _left_to_who_needs_it() -> Iterator[None]:
     except Exception as error:
         if code_for_lack(error) is not None:
             raise
-
-
-def _fill_heap_gaps() -> None:
-    """Fill the free gaps of this process's heap: a child that allocates in a gap would copy the whole shared page around it.
-
-    Those of Python's objects are filled by objects that stay, those of malloc by blocks that nobody frees, the large ones first.
-    """
-    _filling.extend(bytes(size) for size in range(1, 480, 16) for _ in range(1000))
-    malloc = ctypes.CDLL(None).malloc
-    malloc.restype = ctypes.c_void_p
-    for size in (1 << 15, 1 << 14, 1 << 13, 1 << 12, *range(2040, 0, -16)):
-        for _ in range(16):
-            malloc(ctypes.c_size_t(size))
 
 
 main()

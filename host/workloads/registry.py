@@ -7,6 +7,7 @@ A folder `host/workloads/NAME/` has
   `Metric` without a value), `SHIPPED` (the checkpoint in models/shipped that runs where none is named, or "";
   `shipped_for(options)` where that depends on them); and where it is so, `KERNELS` (the neuron models of networks that it
   makes by itself, which are loaded before PEs start, or `kernels_for(options)`; what else PEs need: `modules_for(options)`),
+  `HEADS` (what its host calls of models/heads, loaded before it starts),
   `PRICED` (name of a metric that a price changes -> how: `TIME`, `ENERGY`, `PER_ENERGY` or `STEPS` of `contract.py`),
   `ARGUMENT` (an option that may be typed as the first argument, before MODEL), `DEFAULT = True` (it runs where no workload
   is named), `claims(settings)` (an experiment that names no workload means this one) and `FORMER` (names that it had before,

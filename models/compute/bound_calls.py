@@ -22,13 +22,13 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, get_type_hints
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import get_cfarray_intrinsic
 
 from models.compute.compiling import compiled_callback, inlined
 from models.network import F32, I32, U32, Array
@@ -265,7 +265,8 @@ def _call_at(typing: Any, address: Any, block: Any, keys: Any, values: Any, coun
 
 
 call_at: Any = _call_at  # (address, block, keys, values, count)
-carray: Any = numba.carray  # type: ignore[attr-defined]  # by name only; (pointer, shape): an array over memory
+# (pointer, shape): an array over memory. Numba's own `carray` is a function around this, compiled anew for each type.
+carray: Any = get_cfarray_intrinsic("C", None)
 
 
 def pointer(kind: Any) -> Any:
@@ -276,7 +277,7 @@ def pointer(kind: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-        return types.CPointer(kind)(types.int64), code  # type: ignore[no-untyped-call]
+        return types.CPointer(kind)(types.int64), code
 
     return at
 
@@ -313,8 +314,8 @@ def _operand(answer: Any, made: Callable[[Any, list[Any]], Any]) -> Any:
 # Of operand `at` in a block: it, if it is a number; how many elements it has, if it is an array; its rows and columns.
 number = _operand(types.int64, lambda _, words: words[0])
 size = _operand(types.int64, lambda builder, words: builder.mul(words[1], words[2]))
-_pair: Any = types.UniTuple(types.int64, 2)  # type: ignore[no-untyped-call]
-shape = _operand(_pair, lambda builder, words: cgutils.pack_array(builder, words[1:]))  # type: ignore[no-untyped-call]
+_pair: Any = types.UniTuple(types.int64, 2)
+shape = _operand(_pair, lambda builder, words: cgutils.pack_array(builder, words[1:]))
 
 
 @inlined

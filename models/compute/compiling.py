@@ -6,13 +6,14 @@ order written in the source, so a result is the same on every machine. What is c
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.ccallback import CFunc
 
+from models.compute.inside_code import InsideCompiler, InsideDispatcher
 from models.compute.kernel_cache import ROOT, KernelCache, KernelFolder, compiler_identity, sources_digest
 from models.families import user_folders, user_sources
 
@@ -49,9 +50,9 @@ def user_digest() -> str:
     return digest.hexdigest()[:16] if sources else ""
 
 
-def _cache_of(function: Callable[..., Any]) -> KernelCache:
+def _cache_of(function: Callable[..., Any], *, is_linked: bool = True) -> KernelCache:
     """Return the cache of a function's code; that of a user's own changes with all of her sources."""
-    return KernelCache(function, _folder, user_digest() if _is_users_own(function) else "")
+    return KernelCache(function, _folder, user_digest() if _is_users_own(function) else "", is_linked=is_linked)
 
 
 def _is_users_own(function: Callable[..., Any]) -> bool:
@@ -60,7 +61,7 @@ def _is_users_own(function: Callable[..., Any]) -> bool:
 
 # Nothing in C calls these; and what only compiled code calls has no entry for Python either. Both would be a good part of the work.
 _CALLED: Any = {"error_model": "numpy", "fastmath": False, "no_cfunc_wrapper": True}
-_INSIDE: Any = {**_CALLED, "inline": "never", "no_cpython_wrapper": True}
+_INSIDE: Any = {**_CALLED, "inline": "never", "no_cpython_wrapper": True, "pipeline_class": InsideCompiler}
 
 
 def compiled(function: F) -> F:
@@ -73,13 +74,19 @@ def compiled(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """Compile `function` for use inside other kernels only: it is never cached by itself, and Python cannot call it."""
-    return cast(F, numba.njit(**_INSIDE)(function))
+    """Compile `function` for use inside other kernels only: it is never cached by itself, and Python cannot call it (TypeError)."""
+    return _inside(function)
 
 
 def always_inlined(function: F) -> F:
     """Compile `function` as `inlined` does, for a loop that pays for each call: the compiler may not leave it as one."""
-    return cast(F, numba.njit(forceinline=True, **_INSIDE)(function))
+    return _inside(function, forceinline=True)
+
+
+def _inside(function: F, **options: Any) -> F:
+    dispatcher: Any = numba.njit(**_INSIDE, **options)(function)
+    dispatcher.__class__ = InsideDispatcher
+    return cast(F, dispatcher)
 
 
 class Callback(CFunc):
@@ -101,17 +108,22 @@ def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     is wrong with it belongs into the line on its file.
     """
     callback = Callback(function, (signature.args, signature.return_type), locals={}, options={})
-    callback._cache = _cache_of(function)
+    callback._cache = _cache_of(function, is_linked=False)
     if _is_users_own(function):
         callback.compile()
     _callbacks.append(callback)
     return callback
 
 
-def compile_callbacks() -> None:
-    """Compile every callback that was declared, or load it from the cache, so that no process forked from this one need do it."""
+def compile_callbacks(modules: Collection[str] = (), *, but: Collection[str] = ()) -> None:
+    """Compile every callback that was declared, or load it from the cache, so that no process forked from this one need do it.
+
+    Where `modules` are named, only theirs; none of those in `but`.
+    """
     for callback in _callbacks:
-        callback.address  # noqa: B018
+        module = callback._pyfunc.__module__
+        if (not modules or module in modules) and module not in but:
+            callback.address  # noqa: B018
 
 
 def cache_is_complete(need: str = "") -> bool:

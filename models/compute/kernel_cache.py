@@ -238,13 +238,33 @@ def _write_file(path: Path, content: bytes) -> None:
         raise
 
 
+def _without_bitcode(name: str, kind: str, codes: tuple[bytes, bytes]) -> tuple[str, str, tuple[bytes, bytes]]:
+    """Return a library as numba writes it, its functions without content in the half of it that others are linked with. Whoever
+    loads it reads their names there, and would hold the whole in memory: as much again as all else that the code takes.
+    """
+    machine_code, bitcode = codes
+    module = llvm.parse_bitcode(bitcode)
+    functions = [f"define void {_quoted(one.name)}() {{ unreachable }}" for one in module.functions if not one.is_declaration]
+    variables = [f"{_quoted(one.name)} = global i8 0" for one in module.global_variables if not one.is_declaration]
+    names: bytes = llvm.parse_assembly("\n".join(functions + variables)).as_bitcode()
+    return name, kind, (machine_code, names)
+
+
+def _quoted(name: str) -> str:
+    """Return a name as LLVM reads it; that of a text is the text, with whatever is in it."""
+    return '@"' + "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\{byte:02X}" for byte in name.encode()) + '"'
+
+
 class KernelCache(FunctionCache):
     """What numba asks for a function's code, by signature: `load_overload`, and `save_overload` after it has compiled."""
 
-    def __init__(self, function: Any, folder: KernelFolder, more_sources: str = "") -> None:
-        """Make the cache of a function, whose code is made from `more_sources`, too, a digest."""
+    def __init__(self, function: Any, folder: KernelFolder, more_sources: str = "", *, is_linked: bool = True) -> None:
+        """Make the cache of a function, whose code is made from `more_sources`, too, a digest.
+
+        `is_linked`: what calls it may be linked with its code; otherwise it is called by its address alone.
+        """
         # Not numba's own: that one looks for a folder, and knows nothing of other sources than the function's.
-        self._py_func, self._name, self._folder = function, repr(function), folder
+        self._py_func, self._name, self._folder, self._is_linked = function, repr(function), folder, is_linked
         code, name = function.__code__, f"{function.__module__}.{function.__qualname__}"
         self._sources = more_sources, sources_digest(Path(code.co_filename)), name, code.co_firstlineno, code.co_names
         self._title = re.sub(r"[^\w.-]", "", f"{name}-{code.co_firstlineno}")[-100:]
@@ -261,12 +281,18 @@ class KernelCache(FunctionCache):
         # scipy.linalg): a third of the start of each process that only runs what is there. A miss compiles, which refreshes first.
         rtsys.initialize(target_context)
         payload = self._folder.read(self._file(sig, target_context.codegen())) if self._enabled else None
-        return None if payload is None else CompileResult._rebuild(target_context, *loads(payload))  # type: ignore[no-untyped-call]
+        return None if payload is None else CompileResult._rebuild(target_context, *loads(payload))
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code for a signature, where it does not depend on where things lie in this process."""
+        for environment in data._find_referenced_environments():
+            # What a function needs of Python, to print, say: numba sets it where it makes machine code of the function by itself.
+            if data.codegen._engine.get_global_value_address(environment.env_name):  # 0: it needs nothing
+                data.codegen.set_env(environment.env_name, environment)
         if self._enabled and not data.library.has_dynamic_globals and all(lifted.can_cache for lifted in data.lifted):
-            self._folder.write(self._file(sig, data.codegen), dumps(data._reduce()))  # type: ignore[no-untyped-call]
+            library, *rest = data._reduce()
+            content = library if self._is_linked else _without_bitcode(*library), *rest
+            self._folder.write(self._file(sig, data.codegen), dumps(content))
 
     def _file(self, sig: Any, codegen: Any) -> str:
         _, target, code = self._index_key(sig, codegen)  # type: ignore[no-untyped-call]

@@ -2,18 +2,17 @@
 
 Contract of a head's file:
 
-- `warm()` compiles all that it calls in a run;
+- `warm()` compiles all that it calls in a run, before processes start where the workload says that its host calls it (`HEADS`);
 - `example()`: an `Example`, a small head of random numbers, by which `tests/test_heads.py` holds every head to the same: sums in
   float32 with one accumulator in a stated order, so that an answer has the same bits on every machine.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from models.families import family_path, member_names
+from models.families import family_path
 from models.network import F32
 
 __path__ = family_path(__path__, __name__)
@@ -25,11 +24,3 @@ class Example(NamedTuple):
     answer: Callable[[F32], F32]
     plainly: Callable[[F32], F32]
     rows: F32
-
-
-def warm_loaded() -> None:
-    """Compile the heads that have been imported, or load them from the cache."""
-    package = sys.modules[__name__]
-    for name in member_names(package):
-        if f"{__name__}.{name}" in sys.modules:
-            sys.modules[f"{__name__}.{name}"].warm()

@@ -8,6 +8,7 @@ from host.workloads.contract import Command, Metric
 UNIT = "vector"
 SHIPPED = ""
 KERNELS = ("egru",)
+HEADS = ("affine",)
 FORMER = ("features",)  # what the folder was called before: config files and experiments may say so
 COMMANDS = {
     "run": Command("run any network on arrays of your own", needs_model=True),

@@ -7,6 +7,7 @@ from host.workloads.contract import ENERGY, STEPS, Command, Metric
 UNIT = "tick"
 SHIPPED = "cartpole.safetensors"
 KERNELS = ("lif", "li")
+HEADS = ("affine",)
 COMMANDS = {"control": Command("let a spiking Q-network act in an environment")}
 ARGUMENT = "environment"
 EXAMPLES = (

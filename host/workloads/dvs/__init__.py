@@ -5,6 +5,7 @@ from host.workloads.contract import ENERGY, TIME, Command, Metric
 UNIT = "frame"
 SHIPPED = "gesture.safetensors"
 KERNELS = ("egru",)
+HEADS = ("gesture",)
 COMMANDS = {"dvs": Command("classify gestures of an event camera on the emulated chip")}
 EXAMPLES = (("dvs", "gestures before an event camera"), ("dvs --batch 6 --events DIR", "your recordings, 6 at a time"))
 METRICS = {

@@ -9,6 +9,7 @@ UNIT = "token"
 SHIPPED = "lm.safetensors"
 GATES = {"after": SHIPPED, "inside": "tiny-inside.safetensors"}
 """Forms of the EGRU, by where its reset gate is (`--gate`), and the trained model of each that is shipped."""
+HEADS = ("language",)
 COMMANDS = {
     "lm": Command("run a language model on the emulated chip"),
     "verify": Command("run it and compare every event with a plain reference", {"verify": True}),
