@@ -66,7 +66,9 @@ types: $(VENV)/.ready-dev
 check: lint types
 	$(MAKE) test EXTENT=gate
 
+# Needs torch for peers: make setup EXTRA=test,train
 bench: setup
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "make bench: needs torch: make clean, make setup EXTRA=test,train" >&2; exit 1; }
 	$(BIN)/python -m bench.noc
 	$(BIN)/python -m bench
 

@@ -108,21 +108,27 @@ def against_onnxruntime(samples: int = 64) -> tuple[float, float] | None:
         return rate, samples / run_s(options)[0]
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--pes", type=int, default=9, help="for the digits")
-    flags = parser.parse_args()
-    rate, over_chip = digits(flags.runs, flags.pes)
-    figures: Figures = {"dnn_barrier": layer_ms(flags.runs, of_input=False), "dnn_image": 1e3 / rate}
+def measure(runs: int = 5, pes: int = 9) -> Figures:
+    """Measure, print, and return the figures that have a target; `pes`: of the digits."""
+    rate, over_chip = digits(runs, pes)
+    figures: Figures = {"dnn_barrier": layer_ms(runs, of_input=False), "dnn_image": 1e3 / rate}
     print(verdicts(figures))
-    print(f"  a layer with rows from DRAM: {layer_ms(flags.runs, of_input=True):.1f} ms")
+    print(f"  a layer with rows from DRAM: {layer_ms(runs, of_input=True):.1f} ms")
     print(f"  digits: {rate:,.0f} images a second, {over_chip:,.0f} times the modelled chip's time")
     if (pair := against_onnxruntime()) is not None:
         runtime_rate, own_rate = pair
         ratio = runtime_rate / own_rate
         print(f"  a small int8 CNN: onnxruntime {runtime_rate:,.0f} a second, one thread; here {own_rate:,.0f}; ratio {ratio:.1f}")
+    return figures
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--pes", type=int, default=9, help="for the digits")
+    flags = parser.parse_args()
+    measure(flags.runs, flags.pes)
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ def watched(options: LmOptions, folder: Path) -> tuple[dict[str, Any], float, in
 
         def observe(status: dict[str, Any]) -> None:
             nonlocal spent_s, updates, ticks_began
-            if status.get("tokens_per_s"):  # tokens over seconds since the first tick
-                ticks_began = time.perf_counter() - status["tokens"] / status["tokens_per_s"]
+            if status.get("per_s"):  # positions over seconds since the first tick
+                ticks_began = time.perf_counter() - status["done"] / status["per_s"]
             began = time.thread_time()
             monitors[0].update(status)
             spent_s += time.thread_time() - began
@@ -59,6 +59,7 @@ def watched(options: LmOptions, folder: Path) -> tuple[dict[str, Any], float, in
             monitor.close()
     report = outcome.report
     assert report is not None, outcome.problem
+    assert ticks_began, "the monitor heard of no speed"
     assert report["result"]["tokens"] == options.tokens
     for name, content in (("report", report), ("config", options.resolved()), ("mapping", outcome.mapping)):
         write_json(folder / f"{name}.json", content)

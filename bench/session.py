@@ -29,7 +29,7 @@ def measure() -> Figures:
     """Return milliseconds a step, by the keys of `TARGETS`."""
     with tempfile.TemporaryDirectory() as folder:
         gru, layer = Path(folder) / "gru.safetensors", Path(folder) / "layer.safetensors"
-        save_file(_gru(8, 24, 2), gru)
+        save_file(drawn_gru(8, 24, 2), gru)
         save(layer, Model(seeded_egru(8, (16,), 1.0, seed=1, threshold=0.1)))
         gru_plan = gk.load(gru).fit(pes=8, mapping="balanced", format="dense")
         layer_plan = gk.load(layer).fit(pes=1, mapping="balanced", format="dense")
@@ -44,7 +44,7 @@ def measure() -> Figures:
     return figures
 
 
-def _gru(inputs: int, units: int, layers: int) -> dict[str, Array]:
+def drawn_gru(inputs: int, units: int, layers: int) -> dict[str, Array]:
     """Return a state_dict of a torch.nn.GRU with weights as torch draws them."""
     rng, state = np.random.default_rng(1), dict[str, Array]()
     for layer in range(layers):

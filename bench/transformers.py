@@ -52,16 +52,11 @@ def run_verified(options: Options) -> tuple[dict[str, Any], str]:
     )
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--share", default="none", help="of the block")
-    parser.add_argument("--tiles", default="fewest", help="of both")
-    parser.add_argument("--skip-block", action="store_true")
-    flags = parser.parse_args()
+def measure(share: str = "none", tiles: str = "fewest", *, skips_block: bool = False) -> Figures:
+    """Measure, print, and return the figures that have a target. `share` is the block's, `tiles` are both's."""
     figures: Figures = {}
     images = Options(
-        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="both", tiles=flags.tiles, alone=True
+        checkpoint="digits-vit", samples=IMAGES, batch=16, pes=IMAGE_WORKERS + 1, resident="both", tiles=tiles, alone=True
     )
     images.check()
     timed = Launcher(images, lambda _: None, lambda _: None).run().report
@@ -70,9 +65,9 @@ def main() -> None:
     assert timed["events"] == report["events"]
     figures["vit_image"] = 1e3 * timed["emulation"]["run_s"] / IMAGES
     lines = [f"  digits-vit: {1e3 / figures['vit_image']:,.0f} images a second, {IMAGE_WORKERS} workers; {verdict}"]
-    if not flags.skip_block:
+    if not skips_block:
         with tempfile.TemporaryDirectory() as folder:
-            report, verdict = run_verified(block_options(Path(folder), share=flags.share, tiles=flags.tiles))
+            report, verdict = run_verified(block_options(Path(folder), share=share, tiles=tiles))
         seconds, modelled = report["emulation"]["run_s"], report["modelled"]["time_s"]
         figures["opt_block"] = seconds
         dram = sum(row["dram_bytes"] for row in report["result"]["layers"])
@@ -81,6 +76,17 @@ def main() -> None:
         )
     print(verdicts(figures))
     print("\n".join(lines))
+    return figures
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--share", default="none", help="of the block")
+    parser.add_argument("--tiles", default="fewest", help="of both")
+    parser.add_argument("--skip-block", action="store_true")
+    flags = parser.parse_args()
+    measure(flags.share, flags.tiles, skips_block=flags.skip_block)
 
 
 if __name__ == "__main__":
