@@ -93,10 +93,16 @@ def measure(workloads: Sequence[str] = (), runs: int = 3) -> None:
     print("\n".join(format_table([COLUMNS, *rows], left=(0, 1, 5))))
 
 
+def _known(name: str) -> str:
+    if name not in names():
+        raise argparse.ArgumentTypeError(f"{name}: need one of {', '.join(names())}")
+    return name
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names())} (default: all)")
+    parser.add_argument("workloads", nargs="*", type=_known, metavar="WORKLOAD", help=f"of {', '.join(names())} (default: all)")
     parser.add_argument("--runs", type=int, default=3)
     flags = parser.parse_args()
     print(f"load average before: {os.getloadavg()[0]:.1f}; {flags.runs} runs of each", flush=True)
