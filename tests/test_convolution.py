@@ -5,6 +5,7 @@ wherever their outputs lie, and what of them a PE keeps.
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import formats
+from models.compute.spike_planes import few_spikes
 from models.convolution import Convolution
+from models.formats import conv
 from models.kernel_window import KernelWindow, window_of
 from models.network import ModelError
 from models.numerics import PAYLOADS, SUMS, sum_of
@@ -180,6 +183,46 @@ def test_every_format_and_every_split_has_the_plain_references_bits_and_work(num
             assert kept.mem["counts"][:, 0].sum() == weights.products(active)[rows].sum()
             if name == "conv":
                 assert kept.mem["counts"][:, 1].sum() == weights.meetings(active)[rows].sum()
+
+
+@pytest.mark.parametrize("weight", ["int8", "float32"])
+@pytest.mark.parametrize("few", [0, 1 << 30], ids=["planes", "scattered"])
+@given(data=st.data())
+@settings(deadline=None, max_examples=40)
+def test_spikes_on_planes_make_the_sums_and_the_work_of_spikes_that_are_scattered(few, weight, data):
+    """However they come: a FIFO at a time, so that what a sum had before stays in it."""
+    weights, lanes, numeric = data.draw(convolutions(weight, most=9)), data.draw(st.integers(1, 3)), (weight, "spike")
+    heard = heard_by(weights, "spike", data.draw(st.integers(0, 99)), lanes)
+    plain, active = PlainConvolution(weights, weight == "float32"), (heard != 0).sum(axis=0)
+    need = np.stack([plain.of(numbers[None]) for numbers in heard])
+    keys = np.flatnonzero(heard).astype(np.uint32)
+    for rows in data.draw(splits(weights.shape[0])):
+        with mock.patch.object(conv, "few_spikes", lambda *_: few):
+            kept = Kept("conv", weights, rows, numeric, lanes)
+        for again in range(2):  # the planes are empty again
+            kept.port.clear()
+            for part in np.array_split(keys, data.draw(st.integers(1, 4))):
+                kept.port.receive(part, None, len(part))
+            assert kept.mem["sums"].tobytes() == np.ascontiguousarray(need[:, rows]).tobytes(), again
+            assert kept.mem["counts"].sum(axis=0).tolist() == [
+                weights.products(active)[rows].sum(), weights.meetings(active)[rows].sum()
+            ]  # fmt: skip
+
+
+def test_many_spikes_take_planes_and_few_do_not():
+    """By how many kept lines the processor would have to walk; neither is a matter of the result."""
+    weights = Convolution(np.ones((16, 16, 3, 3), np.int8), (16, 15, 15), padding=(1, 1, 1, 1))
+    rows = np.arange(171)
+    window = KernelWindow(*Kept("conv", weights, rows, ("int8", "spike")).shape.window)
+    least = few_spikes(window, len(rows))
+    assert 20 < least < 80  # of 3,600 units, of which a tenth may fire
+    calls = Kept("conv", weights, rows, ("int8", "spike")).port.receive
+    planes = next(part for part in calls.parts if isinstance(part, np.ndarray) and part.dtype == np.uint8)
+    for number in (least - 1, least):
+        keys = np.arange(number, dtype=np.uint32)
+        planes[-1] = 1  # is cleared with the planes alone
+        calls(keys, None, number)
+        assert planes.any() == (number < least)
 
 
 @given(data=st.data())

@@ -1,4 +1,5 @@
 """`conv`: a convolution's kernel lies once in the PE, of the output channels that the shard has; events are scattered into sums.
+Where many spikes come at once, they are laid out on planes first (`models/compute/spike_planes.py`).
 
 An event's key is lane * width + unit with units in C order (channel, row, column). Where it lies follows by division; the
 outputs that it meets, and which element of the kernel at each, by steps over rows and columns. No weight is repeated, and
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from models.compute.bound_calls import (
+    Bytes,
     EventKeys,
     EventType,
     EventValues,
@@ -25,15 +27,18 @@ from models.compute.bound_calls import (
     Lane,
     Number,
     NumberRows,
+    Numbers,
     Shorts,
     WordRows,
     bindable_late,
+    fill_bytes,
     nothing,
     value_of,
 )
 from models.compute.compiling import inlined
 from models.compute.lowpass import traced
 from models.compute.port import Port
+from models.compute.spike_planes import MOST_PLACES, MOST_UNITS, few_spikes, multiply_planes, plane_places, plane_shape, tap_places
 from models.compute.sums import clearing, forget_lane, forgetting
 from models.convolution import ConvolutionRows
 from models.formats import check_indices, packed, trace_field
@@ -44,6 +49,7 @@ from models.shard import PortShape
 
 KEEPS_KERNELS = True
 _NOT_HERE = 0xFFFF  # in the index
+_MOST_MET = 0xFF  # weights of a unit, and spikes in a window of a pool, each counted in a byte
 
 
 def encode(weights: Weights, shape: PortShape) -> dict[str, Array]:
@@ -96,6 +102,8 @@ def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
     if shape.source_units > window.groups * window.of_group * window.height * window.width:
         raise ModelError(f"a window of fewer than {shape.source_units} units of the source")
     check_indices(arrays["channels"], np.zeros(window.channels, np.uint8), 1)
+    if np.diff(arrays["channels"].astype(np.int64)).max(initial=0) > window.met:
+        raise ModelError(f"a window whose events meet {window.met} channels at most; has more in a group")
     rows = index[index != _NOT_HERE]
     if window.listed and window.skip:
         raise ModelError("a window whose rows are listed, and that leaves some out")
@@ -114,8 +122,35 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     if trace:
         heard = mem["trace"]
         return traced(mem, trace, shape, _product.bind(trace=heard, **kernel))
-    receive = _accumulate.bind(EventType(shape.payload, shape.dense), source_units=shape.source_units, **kernel)
+    events = EventType(shape.payload, shape.dense)
+    planes = _planes(KernelWindow(*shape.window), shape, kernel)
+    receive = (_convolve if planes else _accumulate).bind(events, source_units=shape.source_units, **kernel, **planes)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
+
+
+def _planes(window: KernelWindow, shape: PortShape, kernel: Mapping[str, Array]) -> dict[str, Array | int]:
+    """Return what `_convolve` needs to lay spikes out on planes; nothing where each event is always scattered.
+
+    Two spikes in one window of a pool are two terms of a sum, which a float32 rounds twice.
+    """
+    sums, (planes, rows, columns) = kernel["sums"], plane_shape(window)
+    pool, met = window.pool_rows * window.pool_columns, window.met * window.kernel_rows * window.kernel_columns
+    if shape.payload != "spike" or shape.dense or window.listed or (pool > 1 and sums.dtype.kind == "f"):
+        return {}
+    if planes * rows * columns > MOST_PLACES or shape.source_units > MOST_UNITS or max(met, pool) > _MOST_MET:
+        return {}
+    units = np.zeros((shape.source_units, 2), np.uint16)
+    units[:, 0] = plane_places(window, shape.source_units)
+    parts = {name: part for name, part in kernel.items() if name not in ("sums", "counts")}
+    count_work = _count_work.bind(**parts, sums=np.zeros((1, shape.rows), sums.dtype), units=units.reshape(-1))
+    if kernel["window"].any():  # else nothing was loaded: it is bound to be compiled
+        count_work()
+    return {
+        "units": units.reshape(-1), "planes": np.zeros(planes * rows * columns + 1, np.uint8), "columns": columns,
+        "taps": tap_places(window).astype(np.int32), "line": np.zeros(rows * columns, sums.dtype),
+        "weights": np.zeros(window.elements + 3, sums.dtype), "places": np.zeros(window.elements + 3, np.int32),
+        "few": few_spikes(window, shape.rows),
+    }  # fmt: skip
 
 
 @inlined
@@ -190,6 +225,51 @@ def _accumulate(
         macs, visited = _scatter(values, window, channels, index, unit, event, sums[lane])
         counts[lane, 0] += macs
         counts[lane, 1] += visited
+
+
+@bindable_late
+def _count_work(values: NumberRows, window: Ints, channels: Shorts, index: Shorts, sums: NumberRows, units: Shorts) -> None:
+    """Note behind the place of each unit of the source what `_scatter` returns, in two bytes."""
+    number = sums.dtype.type
+    for unit in range(len(units) // 2):
+        macs, visited = _scatter(values, window, channels, index, np.int64(unit), number(0), sums[0])
+        units[2 * unit + 1] = macs | visited << 8
+
+
+@bindable_late
+def _convolve(
+    values: NumberRows, window: Ints, channels: Shorts, index: Shorts, sums: NumberRows, counts: WordRows, source_units: Number,
+    units: Shorts, planes: Bytes, columns: Number, taps: Ints, line: Numbers, weights: Numbers, places: Ints, few: Number,
+    keys: EventKeys,
+) -> None:  # fmt: skip
+    number, first = sums.dtype.type, 0
+    while first < len(keys):
+        lane, last = np.int64(0), len(keys)
+        if len(sums) > 1:
+            lane = np.int64(keys[first]) // source_units
+            last = first + 1
+            while last < len(keys) and lane * source_units <= np.int64(keys[last]) < (lane + 1) * source_units:
+                last += 1
+        macs = visited = np.int64(0)
+        if last - first < few:
+            for e in range(first, last):
+                unit = np.int64(keys[e]) - lane * source_units
+                some, more = _scatter(values, window, channels, index, unit, number(1), sums[lane])
+                macs += some
+                visited += more
+        else:
+            for e in range(first, last):
+                unit = np.int64(keys[e]) - lane * source_units
+                planes[units[2 * unit]] += np.uint8(1)
+                work = np.int64(units[2 * unit + 1])
+                macs += work & 0xFF
+                visited += work >> 8
+            if visited:
+                multiply_planes(values, window, channels, planes, columns, taps, line, weights, places, sums[lane])
+            fill_bytes(planes.ctypes.data, 0, planes.size)
+        counts[lane, 0] += macs
+        counts[lane, 1] += visited
+        first = last
 
 
 @bindable_late
