@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from host.mapping import strategies
 from host.mapping.placement import place
+from host.run.run import TICKS_AT_ONCE
 from models import formats
 from noc.machine import Machine
 from noc.packet import (
@@ -110,8 +111,21 @@ def test_the_witness_sees_every_section_in_order():
 @given(st.sets(st.integers(0, 20)), st.integers(0, 1 << 30) | st.none(), st.booleans())
 def test_the_window_is_filled_and_never_exceeded(late, seed, generate):
     bench = finished(Bench(generation() if generate else evaluation(), shuffle=seed, late=late.__contains__).play())
-    assert bench.run.window == len(NETWORK.layers) + 1
-    assert max(bench.ahead) == bench.run.window
+    assert bench.run.window == len(NETWORK.layers) + TICKS_AT_ONCE
+    assert max(bench.ahead) <= bench.run.window
+    assert generate or max(bench.ahead) == bench.run.window  # a word waits for the one before it
+
+
+def test_ticks_are_fed_together_and_enough_are_under_way_meanwhile():
+    """Whatever comes back, the layers have their work until the next ones are sent."""
+    bench = finished(Bench(evaluation(np.tile(TEXT[:1], 4))).play())
+    ahead = np.array(bench.ahead)
+    waited = np.flatnonzero(np.diff(ahead) <= 0) + 1  # the first batch after something came back
+    sent = np.diff([0, *waited])
+    assert sent[0] == bench.run.window
+    assert len(sent) > 4
+    assert set(sent[1:-3]) == {TICKS_AT_ONCE}  # at the end there are bubbles, one by one
+    assert set(ahead[waited[:-3]] - 1) == {len(NETWORK.layers)}
 
 
 def test_no_tick_is_in_flight_when_the_counters_are_asked_for():

@@ -7,7 +7,8 @@ last words. All of it goes through the router of the host's own chip. The PEs' s
 themselves (`pe/lifecycle.py`).
 
 Ticks: the host sends one batch a tick (`host/run/feeding.py` says of what), at most `window` ahead of the bundles it has read.
-`settle` hashes and decodes what they brought (`host/run/intake.py`) while the next tick is under way.
+It sends several at once where it can: a layer that hears only those before it then wakes once for all of them. `settle` hashes and
+decodes what they brought (`host/run/intake.py`) while the next ticks are under way.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
 
 MIN_WINDOW = 4
+TICKS_AT_ONCE = 8  # whose batches are sent together
 
 
 class Run:
@@ -72,8 +74,11 @@ class Run:
         self.source, self.readout = source, readout
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
         network, lanes = placement.network, placement.request.lanes
-        # A position needs so many ticks and one to come back; a window that deep keeps every layer busy.
-        self.window = max(MIN_WINDOW, schedule(network).depth + 1)
+        # A position needs so many ticks and one to come back; a window that deep keeps every layer busy while the next ones come.
+        # Where PEs exchange transfers they hear each other's answers, so that there is nothing to take together.
+        self._at_once = 1 if placement.transfers.allowed else TICKS_AT_ONCE
+        self._deep = max(MIN_WINDOW, schedule(network).depth + 1)
+        self.window = self._deep + self._at_once - 1
         self.malformed_here = 0
         self.interrupted = False
         self.probes = saved.probes if saved is not None else probes or {}
@@ -94,7 +99,7 @@ class Run:
         self._snapshots: Snapshots | None = None
         if self.replay is not None and snapshot_positions:
             drams = placement.transfers.drams
-            self._snapshots = Snapshots([*self._placed, *drams], self.replay, snapshot_positions, 2 * self.window)
+            self._snapshots = Snapshots([*self._placed, *drams], self.replay, snapshot_positions, 2 * self._deep)
         self._configurations = placement.configure(self.window)
         self.inputs = Inputs(placement, source, self.recorder, witness, self.replay)
         self.feeding = Feeding(placement, self.inputs, late, self._snapshots)
@@ -257,7 +262,7 @@ class Run:
         then; `whole_snapshot` returns it when it has come. For a run that waits for its source.
         """
         self._asked_parts = {}
-        self.feeding.needed = tick = self.feeding.issued + 2 * self.window
+        self.feeding.needed = tick = self.feeding.issued + 2 * self._deep
         to_drams = [self._letter_to(name, packet.Save(tick)) for name in self.placement.transfers.drams]
         return to_drams + self._to_all(packet.Save(tick)) + self.pump()
 
@@ -281,9 +286,14 @@ class Run:
         return to_pes + [self._letter_to(name, save) for name, save in asked if name not in self.states]
 
     def pump(self) -> Outgoing:
-        """Return the batches that the window and the workload allow now, or the questions that end the run."""
+        """Return the batches that the window and the workload allow now, or the questions that end the run.
+
+        Until as many ticks have come back as are sent together, nothing is sent: those under way keep every layer busy.
+        """
         out: Outgoing = []
         feeding = self.feeding
+        if self.window - (feeding.issued - self.completed) < self._at_once:
+            return out
         while self.phase == "running" and feeding.issued - self.completed < self.window:
             exhausted = self.inputs.exhausted() or self.interrupted
             if exhausted and self.answers.positions == feeding.positions:
