@@ -118,7 +118,7 @@ def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[st
         add = nothing
         if place.adds:
             add = adding(mem["sums"], views[f"{prefix(shard.population)}{port.name}.sums"], first)
-        closes = several and bound.product is not nothing
+        closes = (several or bound.closes) and bound.product is not nothing
         silence = forgetting(mem["sums"], mem["counts"]) if closes else bound.forget
         slots.append(Slot(
             clear=bound.clear, receive=bound.receive, product=bound.product, forget=silence, more=bound.more, add=add,

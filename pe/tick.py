@@ -1,9 +1,8 @@
 """A PE's tick as one compiled function: a bundle's bytes in, a batch's bytes out.
 
 Hear each section, take the transfers and make others (`pe/exchange.py`), then step each shard whose time has come, then write one
-batch, with or without events. Events are copied
-from the bundle into the event FIFO in chunks: kernels see only the arena. Python between the parts of a tick would cost several
-times the tick.
+batch, with or without events. Events are copied from the bundle into the event FIFO in chunks: kernels see only the arena, and
+working room of the emulator's that is empty between ticks. Python between the parts of a tick would cost several times the tick.
 
 A shard steps `wait` ticks after the header of its trigger's section came, on events or none, and `ticks` times for a position.
 What it heard of position q lies in slot q modulo the slots of its port.
@@ -91,7 +90,7 @@ def _open_slots(listeners: Array, section: Array, lanes: int) -> None:
 
 @inlined
 def _close_slots(listeners: Array, section: Array) -> None:
-    """Make the products of the ports that hold several positions as sums."""
+    """Make the products of the ports that keep what they hear as sums."""
     for i in range(listeners.size):
         port = listeners[i]
         if port.closes and port.population == section[POPULATION]:

@@ -649,3 +649,30 @@ def test_loading_a_format_compiles_everything_that_most_runs_need(compiled_late,
 def test_what_other_runs_need_is_compiled_ahead(compiled_late, what):
     """So that the processes of a run find it in the cache."""
     assert compiled_late[what] == []
+
+
+@pytest.mark.parametrize(
+    "numeric", [FLOATS, ("float32", "spike"), ("int8", "int8"), ("int8", "spike"), ("int4", "int8")], ids="-".join
+)
+@given(data=st.data())
+@settings(deadline=None, max_examples=25)
+def test_columns_that_meet_many_lanes_at_once_make_what_each_lane_makes_alone(numeric, data):
+    """Also where lanes are no multiple of those that are taken together, and a FIFO ends within one."""
+    matrix, gates = data.draw(matrices(numeric[0]))
+    lanes, seed, columns = data.draw(st.integers(8, 19)), data.draw(st.integers(0, 99)), matrix.shape[1]
+    rng = np.random.default_rng(seed)
+    keys = np.flatnonzero(rng.random(lanes * columns) < data.draw(st.sampled_from([0.1, 0.9]))).astype(np.uint32)
+    draw = {"float32": lambda: rng.normal(0, 1e3, len(keys)), "int8": lambda: rng.integers(1, 128, len(keys))}
+    values = draw.get(numeric[1], lambda: np.ones(len(keys)))().astype(dtype_of(numeric[1]))
+    many = Bound("packed", matrix, lanes, gates=gates, numeric=numeric)
+    need_sums, need_counts = [], np.zeros(2, int)
+    for lane in range(lanes):
+        own = keys // columns == lane
+        alone = Bound("packed", matrix, 1, gates=gates, numeric=numeric)
+        sums, counts = alone.position([(keys[own] - lane * columns, values[own])])
+        need_sums.append(sums[0])
+        need_counts += counts
+    for chunk in (data.draw(st.integers(1, 9)), 256):  # and again: nothing of it is left
+        sums, counts = many.position([(keys, values)], chunk)
+        assert same_bits(sums, np.stack(need_sums))
+        assert counts == need_counts.tolist()

@@ -18,6 +18,8 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
 - `port(mem, shape, trace)`: a `Port` over arena views by their names: its own, and `sums` (lanes, rows) of the type
   `sum_of(weight, payload)` and `counts` (lanes, 2) uint32 (effective MACs, stored weights visited), which the PE keeps. With
   a decay `trace` above 0 its product runs over the low-pass trace of the events, in an array `trace` (`models/compute/lowpass.py`).
+  It may have working room of its own, outside the SRAM, that is empty between ticks: then the port `closes`
+  (`models/compute/port.py`), or `receive` leaves nothing there.
 
 Every row is summed in ascending source unit with one accumulator: float32 that starts at +0, each product and sum rounded, or
 int32 modulo 2**32. A source of several ticks a position is heard section by section, the product made after each, with `more`

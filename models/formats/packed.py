@@ -6,6 +6,8 @@ Per stored weight a value and a row index in the smallest unsigned integer that 
 Weights of int4 lie two to a byte. Those of int8 and int4 may be stored by gate: a row index then counts within its gate, in one
 byte up to 256 units, and each gate of a column has an extent of its own. That is done where it takes fewer bytes, and
 no trace is heard.
+
+Of a batch of eight lanes or more, a column meets eight lanes' events side by side (`models/compute/lanes_together.py`).
 """
 
 from collections.abc import Mapping
@@ -33,7 +35,8 @@ from models.compute.bound_calls import (
     value_of,
     words_at,
 )
-from models.compute.compiling import always_inlined, inlined
+from models.compute.compiling import always_inlined
+from models.compute.lanes_together import columns_together, extent_at, pays
 from models.compute.lowpass import heard_of_trace, traced
 from models.compute.nibbles import weight_at
 from models.compute.port import Port
@@ -105,16 +108,13 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
         matrix["gates"] = gates
     if trace:
         return traced(mem, trace, shape, _product.bind(heard=heard_of_trace(mem), **matrix))
+    if not shape.dense and pays(shape.lanes, shape.source_units, mem["rows"].itemsize):
+        events = EventType(shape.payload)
+        receive, product = columns_together(events, matrix, **buffers, source_units=shape.source_units, gates=gates)
+        return Port(clear=clearing(**buffers), receive=receive, product=product, forget=forgetting(**buffers), closes=True)
     accumulate = _accumulate if gates == 1 else _accumulate_by_gate
     receive = accumulate.bind(EventType(shape.payload, shape.dense), source_units=shape.source_units, **matrix)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
-
-
-@inlined
-def _extent(extents: int, extent_bytes: int, at: int) -> int:
-    if extent_bytes == 2:
-        return int(carray(shorts_at(extents), (at + 1,))[at])
-    return int(carray(words_at(extents), (at + 1,))[at])
 
 
 @always_inlined
@@ -123,7 +123,7 @@ def _add_column(values: Any, rows: int, row_bytes: int, extents: int, extent_byt
 
     `values` is a pointer; `rows` and `extents` are addresses of unsigned integers of so many bytes.
     """
-    first, last = _extent(extents, extent_bytes, unit), _extent(extents, extent_bytes, unit + 1)
+    first, last = extent_at(extents, extent_bytes, unit), extent_at(extents, extent_bytes, unit + 1)
     weights = carray(values, (last,))
     # One loop for each width of index, so that none asks for it weight by weight.
     if row_bytes == 1:
@@ -170,9 +170,9 @@ def _accumulate_by_gate(
         event = number(value_of(events, e))
         if event == number(0):
             continue
-        first = begin = _extent(extents, extent_bytes, unit * gates)
+        first = begin = extent_at(extents, extent_bytes, unit * gates)
         for gate in range(gates):
-            last = _extent(extents, extent_bytes, unit * gates + gate + 1)
+            last = extent_at(extents, extent_bytes, unit * gates + gate + 1)
             weights, own = carray(values, (last,)), sums[lane, gate * units : (gate + 1) * units]
             for k in range(first, last):
                 own[rows[k]] += weight_at(weights, k) * event
