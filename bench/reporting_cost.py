@@ -23,6 +23,7 @@ from typing import Any
 
 from bench.pseudo_terminal import COLUMNS, ROWS, terminal
 from bench.targets import Figures, verdicts
+from host.commands._drawing_process import draw_beside
 from host.commands._run_workload import load_drawing
 from host.launch.launcher import Launcher
 from host.run_folder import write_json
@@ -66,12 +67,12 @@ def watched(options: LmOptions, folder: Path) -> tuple[dict[str, Any], float, in
     return report, spent_s, updates, time.perf_counter() - ticks_began - report["emulation"]["run_s"]
 
 
-def pictures_s(folder: Path, positions: int) -> tuple[float, float]:
-    """Return how long the page takes, with a trace of `positions` positions (0: none), and the CPU time of that."""
+def pictures_s(folder: Path, positions: int, **how: Any) -> tuple[float, float]:
+    """Return how long the page takes, with a trace of `positions` positions (0: none), and the CPU time of this process."""
     began, cpu_began = time.perf_counter(), time.process_time()
     from host.show.pictures import make_pictures
 
-    make_pictures(folder, positions)
+    make_pictures(folder, positions, **how)
     return time.perf_counter() - began, time.process_time() - cpu_began
 
 
@@ -82,7 +83,7 @@ def once(tokens: int) -> dict[str, float]:
         report, spent_s, updates, closing_s = watched(LmOptions(tokens=tokens), folder)
         run_s = report["emulation"]["run_s"]
         assert updates > 10
-        page_s, _ = pictures_s(folder, 0)
+        page_s, _ = pictures_s(folder, 0, beside=draw_beside)  # as `launch.py` does
         _, page_cpu_s = pictures_s(folder, 0)
         _, with_trace_s = pictures_s(folder, tokens)
         from host.show.perfetto import FILE
