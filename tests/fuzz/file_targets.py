@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -37,12 +38,14 @@ from tests.tools.torch_bytes import state_dict_members, torch_file
 
 
 @cache
+def _memory_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder in memory that goes with this process."""
+    return tempfile.TemporaryDirectory(prefix="gennaker-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+
+
 def _folder() -> Path:
     """Return a folder in memory for the file that is read."""
-    place = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path("/tmp")
-    folder = place / f"gennaker-fuzz-{os.getpid()}"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return Path(_memory_folder().name)
 
 
 def _reader(name: str, read: Callable[[Path], object], errors: tuple[type[Exception], ...]) -> Callable[[bytes], None]:
