@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from bench.targets import Figures, verdicts
+from host.errors import HostError
 from host.launch.launcher import Launcher
 from host.workloads.site import load_model, model_path
 from host.workloads.snn import SHIPPED
@@ -29,7 +30,7 @@ from models.checkpoint import Model
 from models.dvs.samples import CLASSES
 from models.dvs.spike_frames import SpikeBins, spike_frames
 from models.dvs.synthetic import open_synthetic
-from models.network import Array, Network
+from models.network import Array, ModelError, Network
 from models.quantise.grids import Grid
 from models.quantise.spiking import quantise_spiking
 from models.spiking_classifier import seeded_classifier
@@ -113,7 +114,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--samples", type=int, default=6)
     flags = parser.parse_args()
-    measure(flags.model, flags.runs, flags.samples)
+    try:
+        measure(flags.model, flags.runs, flags.samples)
+    except (HostError, ModelError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
