@@ -800,7 +800,7 @@ def _layer(**changes):
     [
         (_set(version=1), ["version 2 or 3", "has 1"]),
         (_set(version=4), ["metadata lack 'conventions'"]),
-        (_set(version=7), ["version 2 or 3 or 4 or 5 or 6", "has 7"]),
+        (_set(version=8), ["version 2 or 3 or 4 or 5 or 6 or 7", "has 8"]),
         (_set(version=None), ["version 2 or 3", "has None"]),
         (_set(version=3.0), ["version 2 or 3", "has 3.0"]),
         (_set(version=2), ["metadata list no layers with params, units"]),

@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_tensors
 
 from models.checkpoint import graph as graph_parts
 from models.checkpoint import tasks
-from models.checkpoint.deflated import deflate, inflated, is_in_bytes
+from models.checkpoint.compressed import compress, expanded, is_in_bytes
 from models.checkpoint.metadata import Metadata, parse
 from models.checkpoint.model import Model
 from models.checkpoint.tensorfile import IMPORT_FIRST, Tensors, opened
@@ -31,8 +31,8 @@ def save(path: Path, model: Model) -> None:
     who = f"checkpoint {path}"
     tensors, about = _parts(who, model)
     if is_in_bytes(model.network):
-        tensors, deflated = deflate(tensors)
-        about = replace(about, deflated=deflated)
+        tensors, compressed = compress(tensors)
+        about = replace(about, compressed=compressed)
     text = about.to_text(who)
     _model(parse(who, text), Tensors.of(who, tensors))
     path.write_bytes(save_tensors({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {_KEY: text}))
@@ -75,7 +75,7 @@ def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
 
 
 def _model(about: Metadata, tensors: Tensors) -> Model:
-    tensors = inflated(tensors, about.deflated) if about.deflated else tensors
+    tensors = expanded(tensors, about.method, about.compressed) if about.compressed else tensors
     graph_parts.need(tensors, about.graph)
     for name, facts in about.tasks.items():
         tasks.named(name).need(tensors, facts, about.graph)

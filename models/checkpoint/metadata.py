@@ -11,7 +11,7 @@ from reprlib import repr as short
 from typing import Any, NoReturn
 
 from models import kernels
-from models.checkpoint import deflated as deflated_tensors
+from models.checkpoint import compressed as compressed_tensors
 from models.checkpoint import tasks
 from models.checkpoint.graph import MAX_UNITS, Graph, chain, facts_of, params_of
 from models.checkpoint.graph import parse as parse_graph
@@ -19,12 +19,13 @@ from models.checkpoint.tasks import language
 from models.kernels import egru
 from models.network import SEGMENT_STATES, ModelError, check_trace
 
-DEFLATED_VERSION = 6  # any graph and task, tensors among which some are deflated
+LZMA_VERSION = 7  # the same, compressed by LZMA
+DEFLATED_VERSION = 6  # any graph and task, tensors among which some are deflated; read alone
 TASK_VERSION = 5  # any graph, kernels among its weights, and a task that is named, or none
 GRAPH_VERSION = 4  # any graph: a language model, a gesture classifier, or neither; still written where that is all
 CHAIN_VERSION = 3  # a line of EGRU layers, else the same; still written where that is all
 OLDEST_VERSION = 2  # without `gesture` and without traces
-VERSIONS = (OLDEST_VERSION, CHAIN_VERSION, GRAPH_VERSION, TASK_VERSION, DEFLATED_VERSION)
+VERSIONS = (OLDEST_VERSION, CHAIN_VERSION, GRAPH_VERSION, TASK_VERSION, DEFLATED_VERSION, LZMA_VERSION)
 FACTS = {"kernel": "egru", **egru.CONVENTIONS}
 MAX_BYTES = 1 << 20  # of the JSON text; a provenance is for reading
 _OLD_TASKS = ("language", "gesture")  # what keys of their own said up to version 4
@@ -39,12 +40,16 @@ _KEYS = {
     GRAPH_VERSION: (*_GRAPH, *_REST),
     TASK_VERSION: (*_GRAPH, *_TASK),
     DEFLATED_VERSION: (*_GRAPH, *_TASK, "deflated"),
+    LZMA_VERSION: (*_GRAPH, *_TASK, "lzma"),
 }
+_METHODS = {DEFLATED_VERSION: "deflated", LZMA_VERSION: "lzma"}  # of compressing, by version
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a checkpoint says of itself; `tasks` has what each task's facts are, by its name: none, or one."""
+    """What a checkpoint says of itself; `tasks` has what each task's facts are, by its name: none, or one. Tensors in `compressed`
+    are so by a `method` of `compressed.METHODS`.
+    """
 
     graph: Graph
     segment: int
@@ -52,20 +57,21 @@ class Metadata:
     tasks: Mapping[str, tasks.Facts]
     text_licence: str
     provenance: Mapping[str, Any]
-    deflated: deflated_tensors.Facts = field(default_factory=dict)
+    compressed: compressed_tensors.Facts = field(default_factory=dict)
+    method: str = compressed_tensors.WRITTEN
 
     @property
     def version(self) -> int:
         """The oldest format version that can say it."""
-        if self.deflated:
-            return DEFLATED_VERSION
+        if self.compressed:
+            return next(version for version, method in _METHODS.items() if method == self.method)
         if self.tasks.keys() - set(_OLD_TASKS) or self.graph.has_kernels:
             return TASK_VERSION
         return CHAIN_VERSION if self.graph.is_chain else GRAPH_VERSION
 
     def to_text(self, who: str) -> str:
         """Return the JSON text; ModelError for a provenance that is no JSON or too long."""
-        about = vars(self) | {"version": self.version}
+        about = vars(self) | {"version": self.version, self.method: self.compressed}
         if self.version == CHAIN_VERSION:
             first, *layers = self.graph.nodes
             listed = [{"units": n.units, "params": dict(n.params or {}), "trace": n.projections[0].trace} for n in layers]
@@ -119,7 +125,6 @@ def parse(who: str, text: str) -> Metadata:
     for key, choice in {**facts, "state": SEGMENT_STATES}.items():
         if about[key] not in choice:
             raise ModelError(f"{who}: {key} {short(about[key])} is not known here, needs {' or '.join(map(repr, choice))}")
-    about.setdefault("deflated", {})
     tasks_in = _tasks(who, about)
     graph = parse_graph(who, about) if is_graph else _chain(who, about["input_units"], about["layers"], version == OLDEST_VERSION)
     if is_graph and about["conventions"] != _conventions(graph):
@@ -130,7 +135,9 @@ def parse(who: str, text: str) -> Metadata:
     for key, of_type in (("text_licence", str), ("provenance", dict)):
         if not isinstance(about[key], of_type):
             raise ModelError(f"{who}: {key} needs {of_type.__name__}, has {short(about[key])}")
-    about = about | {"graph": graph, "tasks": tasks_in, "deflated": deflated_tensors.parse(who, about["deflated"])}
+    method = _METHODS.get(version, compressed_tensors.WRITTEN)
+    compressed = compressed_tensors.parse(who, method, about.get(method, {}))
+    about = about | {"graph": graph, "tasks": tasks_in, "compressed": compressed, "method": method}
     return Metadata(**{key: about[key] for key in Metadata.__dataclass_fields__})
 
 
