@@ -23,6 +23,7 @@ from models.training.language.evaluate import score  # noqa: E402
 from models.training.language.export import model_of  # noqa: E402
 from models.training.language.settings import LanguageSettings  # noqa: E402
 from models.training.language.trainer import LanguageTrainer  # noqa: E402
+from models.training.language.widen import sources_of  # noqa: E402
 from tests.training.test_training import LEARNING, SMALL, WORDS, text_of, trained  # noqa: E402
 
 pytestmark = pytest.mark.wide
@@ -166,11 +167,51 @@ def test_a_run_begins_with_a_checkpoint_of_the_same_words_and_sizes(tmp_path):
     begun = LanguageTrainer(text, about, tmp_path / "second")
     assert torch.equal(begun.model.layers[0].recurrent, first.model.layers[0].recurrent)
     assert torch.equal(begun.model.decoder_bias, first.model.decoder_bias)
-    with pytest.raises(ModelError, match=r"has sizes \[16, 24, 16\], the run \[16, 20, 16\]; set --embedding and --hidden"):
-        LanguageTrainer(text, dataclasses.replace(about, hidden="20"), tmp_path / "other")
+    for other, sizes in (
+        ({"hidden": "20"}, "16, 20, 16"),
+        ({"hidden": "24,24"}, "16, 24, 24, 16"),
+        ({"embedding": 20}, "20, 24, 20"),
+    ):
+        with pytest.raises(ModelError, match=rf"has sizes \[16, 24, 16\], the run \[{sizes}\]; needs --embedding .* none narrower"):
+            LanguageTrainer(text, dataclasses.replace(about, **other), tmp_path / "other")
     words = dataclasses.replace(text, vocabulary=type(text.vocabulary)((*text.vocabulary.words[:-1], "another")))
     with pytest.raises(ModelError, match="knows 12 words, the text has 12 that are not the same"):
         LanguageTrainer(words, about, tmp_path / "other")
+
+
+@pytest.mark.parametrize("units", [25, 40, 73])
+def test_a_run_that_is_wider_than_its_checkpoint_begins_with_the_same_answers(tmp_path, units):
+    """Each unit that is added is a copy, each weight goes to one copy of its input: as many weights a row, the same perplexity."""
+    text = text_of()
+    about = dataclasses.replace(SMALL, hidden="24", vectors="8x1", sparsity=0.5)
+    first = trained(tmp_path / "first", about, text)
+    save(tmp_path / "m.safetensors", model_of(first.model, text, "none", {}))
+    wider = dataclasses.replace(about, hidden=str(units), start=str(tmp_path / "m.safetensors"), seed=3)
+    begun = LanguageTrainer(text, wider, tmp_path / "wider")
+    one, two = (score(trainer.model, text.splits["valid"], 1).perplexity for trainer in (first, begun))
+    assert two == pytest.approx(one, rel=1e-4)
+    narrow, wide = first.model.layers[0], begun.model.layers[0]
+    own = sources_of(24, units)
+    assert set(own.tolist()) == set(range(24)) and torch.equal(own[:24], torch.arange(24))
+    for have, wants in ((wide.kernel, narrow.kernel), (wide.recurrent, narrow.recurrent)):
+        before = torch.cat([rows[own] for rows in wants.chunk(3)])
+        assert torch.equal((have != 0).sum(1), (before != 0).sum(1))
+        torch.testing.assert_close(have.sum(1), before.sum(1))
+    assert begun.pruner.inputs_before == {"layers.0.recurrent": 24, "layers.1.kernel": 24}
+
+
+def test_what_a_wider_run_prunes_is_a_share_of_what_its_rows_heard_before(tmp_path):
+    text = text_of()
+    about = dataclasses.replace(SMALL, hidden="32", vectors="16x1", sparsity=0.5, prune_from=0.0, prune_until=0.0)
+    first = trained(tmp_path / "first", about, text)
+    save(tmp_path / "m.safetensors", model_of(first.model, text, "none", {}))
+    wider = dataclasses.replace(about, hidden="80", start=str(tmp_path / "m.safetensors"))
+    grown = trained(tmp_path / "wider", wider, text)
+    kept = {name: int(mask[0].sum()) for name, mask in grown.pruner.masks.items()}
+    assert kept == {"layers.0.kernel": 8, "layers.0.recurrent": 16, "layers.1.kernel": 16, "layers.1.recurrent": 8}
+    again = LanguageTrainer(text, wider, tmp_path / "wider")
+    again.prepare()
+    assert again.pruner.inputs_before == grown.pruner.inputs_before and again.pruner.reached(0.5)
 
 
 def test_a_run_begins_with_what_the_numbers_of_an_int8_checkpoint_stand_for(tmp_path):

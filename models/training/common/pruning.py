@@ -35,13 +35,15 @@ def sparsity_at(progress: float, target: float, begin: float, end: float) -> flo
 class Pruner:
     """Masks of the matrices of a model; `masks` maps a name to a boolean tensor, True where a weight is kept.
 
-    For the score `movement`, `moved` holds the running mean of |weight x gradient|.
+    For the score `movement`, `moved` holds the running mean of |weight x gradient|. A matrix named in `inputs_before` was
+    widened from one of so many inputs: what is pruned is a share of those, so that a row keeps as many weights as before.
     """
 
     def __init__(self, matrices: Mapping[str, nn.Parameter], score: str = "magnitude", height: int = 1) -> None:
         self._matrices = dict(matrices)
         self._score = score
         self._groups = {name: row_groups(len(matrix), GATES, height) for name, matrix in matrices.items()} if height > 1 else {}
+        self.inputs_before: dict[str, int] = {}
         self.masks: dict[str, Tensor] = {}
         self.moved: dict[str, Tensor] = {}
 
@@ -66,11 +68,11 @@ class Pruner:
 
     def _left(self, name: str, sparsity: float) -> int:
         """Return how many weights of a matrix stay, or how many inputs of each of its groups."""
+        rows, inputs = self._matrices[name].shape
+        inputs = self.inputs_before.get(name, inputs)
         if self._groups:
-            inputs = self._matrices[name].shape[1]
             return max(1, inputs - math.ceil(sparsity * inputs - 1e-9))
-        weights = self._matrices[name].numel()
-        return weights - round(sparsity * weights)
+        return rows * inputs - round(sparsity * rows * inputs)
 
     def _of_vectors(self, name: str, scores: Tensor, keep: int, mask: Tensor | None) -> Tensor:
         """Return the mask of the vectors whose scores are the largest of their group's."""

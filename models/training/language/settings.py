@@ -74,7 +74,10 @@ class LanguageSettings(EgruSettings):
     bits: int = flag(
         0, "of an egru: bits of weights and events that it is trained on, 8 or 4, as `launch.py quantise` rounds (0: none)"
     )
-    start: str = flag("none", "checkpoint of an egru, in float32 or int8, with whose numbers the run begins, not with drawn ones")
+    start: str = flag(
+        "none", "checkpoint of an egru, in float32 or int8, with whose numbers the run begins, not with drawn ones; what "
+        "is wider here begins with copies of its units, and --sparsity is then a share of what its rows heard",
+    )  # fmt: skip
     min_count: int = flag(3, "words seen less often in training become <unk> (standard library and plain text only)")
     precision: str = shared_flag("precision", "bfloat16")
     seed: int = flag(1, "of the initial weights and every mask")

@@ -1,4 +1,4 @@
-"""Where a run begins that does not begin with drawn numbers: a trained checkpoint of the same words and sizes."""
+"""Where a run begins that does not begin with drawn numbers: a trained checkpoint of the same words, as wide or narrower."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from models.training.common.egru_layer import Egru
 from models.training.language.conformance import layers_of
 from models.training.language.network import LanguageModel
 from models.training.language.text_streams import Text
+from models.training.language.widen import widen
 
 
 @torch.no_grad()
-def begin_with(model: LanguageModel, text: Text, path: Path) -> None:
-    """Give a model the numbers of a checkpoint, or those that its int8 numbers stand for.
+def begin_with(model: LanguageModel, text: Text, path: Path) -> dict[str, int]:
+    """Give a model the numbers of a checkpoint, or those that its int8 numbers stand for; layers that are wider begin with copies.
 
-    ModelError, one line, where its words, its sizes or its neurons are others.
+    Returns the inputs that each matrix had whose inputs are more now, by name.
+    ModelError, one line, where its words, its embedding or its neurons are others, or a layer of it is wider.
     """
     trained = load(path)
     _check(trained, model, text, f"--start {path}")
@@ -29,11 +31,16 @@ def begin_with(model: LanguageModel, text: Text, path: Path) -> None:
             network = dequantise_egru(network)
         except ModelError as error:
             raise ModelError(f"--start {path}: {error}") from error
-    for layer, have in zip(model.layers, layers_of(network), strict=True):
-        layer.load_state_dict(have.state_dict())
+    heard, generator = torch.arange(model.settings.embedding), torch.Generator().manual_seed(model.settings.seed)
+    before: dict[str, int] = {}
+    for number, (layer, have) in enumerate(zip(model.layers, layers_of(network), strict=True)):
+        assert isinstance(layer, Egru), "the settings have seen to that"
+        before |= {f"layers.{number}.kernel": have.inputs, f"layers.{number}.recurrent": have.units}
+        heard = widen(layer, have, heard, generator)
     for parameter, array in ((model.embedding, trained.embedding), (model.decoder_bias, trained.decoder_bias)):
         assert array is not None, "a model with words has both"
         parameter.copy_(torch.from_numpy(array.astype("float32")))
+    return {name: inputs for name, inputs in before.items() if inputs < model.get_parameter(name).shape[1]}
 
 
 def _check(trained: Model, model: LanguageModel, text: Text, who: str) -> None:
@@ -46,5 +53,7 @@ def _check(trained: Model, model: LanguageModel, text: Text, who: str) -> None:
         raise ModelError(f"{who}: knows {have}, the text has {own} that are not the same; needs a checkpoint of this text")
     sizes = [network.populations[network.inputs[0]].units, *(network.populations[n].units for n in network.layers)]
     needs = [model.settings.embedding, *(layer.units for layer in model.layers if isinstance(layer, Egru))]
-    if sizes != needs:
-        raise ModelError(f"{who}: has sizes {sizes}, the run {needs}; set --embedding and --hidden to the checkpoint's")
+    if len(sizes) != len(needs) or sizes[0] != needs[0] or any(have > need for have, need in zip(sizes, needs, strict=True)):
+        raise ModelError(
+            f"{who}: has sizes {sizes}, the run {needs}; needs --embedding and as many layers as the checkpoint's, none narrower"
+        )

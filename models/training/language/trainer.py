@@ -34,7 +34,7 @@ VALID_SEQUENCES = 64  # side by side while training: quick; the final figures us
 _SHORTEST = 5  # of a drawn length, as the authors have it
 _SPREAD = 5  # standard deviation of drawn lengths
 _HALVED = 0.05  # share of drawn lengths whose mean is half the usual one
-_MOVED, _MASK = "moved:", "mask:"  # before the name of a matrix in the state
+_MOVED, _MASK, _INPUTS = "moved:", "mask:", "inputs:"  # before the name of a matrix in the state
 
 
 @dataclass
@@ -64,10 +64,10 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
         self.text = text
         self.model = LanguageModel(len(text.vocabulary), settings)
         self._begin_at_unigrams()
-        if settings.start != "none" and not (folder / STATE).exists():
-            begin_with(self.model, text, Path(settings.start))
-        self.model.to(self.device)
         self.pruner = Pruner(self.model.matrices(), settings.score, settings.vector_height)
+        if settings.start != "none" and not (folder / STATE).exists():
+            self.pruner.inputs_before = begin_with(self.model, text, Path(settings.start))
+        self.model.to(self.device)
         self.optimiser = adamw(self.model, settings, {})
         self.streams = streams(text.splits["train"], settings.batch).to(self.device)
         # Lengths are drawn apart from masks, so that the number of iterations is known before the run.
@@ -192,6 +192,7 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
             tensors[f"{_MASK}{name}"] = torch.from_numpy(np.packbits(mask.cpu().numpy()))
         for number, (y, c) in enumerate(self.states):
             tensors |= {f"y:{number}": y, f"c:{number}": c}
+        tensors |= {f"{_INPUTS}{name}": torch.tensor(inputs) for name, inputs in self.pruner.inputs_before.items()}
         return tensors | {f"{_MOVED}{name}": moved for name, moved in self.pruner.moved.items()}
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -206,6 +207,8 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
                     if part in tensors:
                         whole[part] = torch.zeros_like(matrix)
                         whole[part][mask] = tensors[part]
+            if f"{_INPUTS}{name}" in tensors:
+                self.pruner.inputs_before[name] = int(tensors[f"{_INPUTS}{name}"])
             if f"{_MOVED}{name}" in tensors:
                 self.pruner.moved[name] = tensors[f"{_MOVED}{name}"]
         super().load_state_tensors(whole)
