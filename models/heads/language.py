@@ -21,18 +21,18 @@ BLOCK = 2048  # words whose logits stay in the first-level cache while all event
 @compiled
 def logits_of(keys: Array, values: Array, first_key: int, columns: Array, bias: Array, logits: Array) -> None:
     """Write bias + sum of `columns[key - first_key]` * value over the events into `logits` (words,), all float32."""
-    words = bias.size
-    for start in range(0, words, BLOCK):
-        stop = min(start + BLOCK, words)
-        for w in range(start, stop):
-            logits[w] = np.float32(0)
+    for start in range(0, bias.size, BLOCK):
+        # Parts of arrays, walked from 0: an index that might be negative is looked at word by word, and nothing vectorises.
+        part, offset = logits[start : start + BLOCK], bias[start : start + BLOCK]
+        for w in range(part.size):
+            part[w] = np.float32(0)
         for e in range(keys.size):
-            column = columns[np.int64(keys[e]) - first_key]
+            column = columns[np.int64(keys[e]) - first_key, start : start + BLOCK]
             value = values[e]
-            for w in range(start, stop):
-                logits[w] += column[w] * value
-        for w in range(start, stop):
-            logits[w] += bias[w]
+            for w in range(part.size):
+                part[w] += column[w] * value
+        for w in range(part.size):
+            part[w] += offset[w]
 
 
 def project(keys: Array, values: Array, first_key: int, columns: Array, bias: Array, activation: str, hidden: Array) -> None:
@@ -48,9 +48,12 @@ def log_likelihood(logits: Array, target: int) -> float:
     top = logits[0]
     for w in range(1, logits.size):
         top = max(top, logits[w])
-    total = 0.0
+    powers = np.empty_like(logits)
     for w in range(logits.size):
-        total += float(exp32(logits[w] - top))
+        powers[w] = exp32(logits[w] - top)
+    total = 0.0
+    for w in range(logits.size):  # apart, since this one cannot take several words at a time
+        total += float(powers[w])
     return float(float(logits[target]) - float(top) - np.log(total))
 
 
