@@ -9,18 +9,17 @@ processes a table would be cold at every tick. Zeros in front change no remainde
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils as _untyped_cgutils
-from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 from models.compute.bound_calls import bytes_at, carray
 from models.compute.compiling import inlined
+from models.compute.processor import features
 
 cgutils: Any = _untyped_cgutils
 _POLYNOMIAL = 0x104C11DB7  # of zlib, Ethernet and others
@@ -29,17 +28,8 @@ _ONES = 0xFFFFFFFF
 _BLOCK, _LANES = 16, 4  # bytes; lanes take turns, since a product takes longer than the next one may begin after it
 _LONG, _WIDE, _BITS = ir.IntType(64), ir.IntType(128), 8
 _PAIR = ir.VectorType(_LONG, 2)
-
-
-def _features() -> dict[str, bool]:
-    """Return what the processor can for which code is compiled here; nothing where that is another one than this."""
-    config: Any = numba_config  # its names are made as it is loaded
-    as_it_is = config.CPU_NAME in (None, "", "host") and not config.CPU_FEATURES
-    return dict(binding.get_host_cpu_features()) if as_it_is and platform.machine() == "x86_64" else {}
-
-
-_FOLDS = bool(_features().get("pclmul"))
-_BLOCKS = 2 if _FOLDS and _features().get("vpclmulqdq") and _features().get("avx2") else 1  # that one instruction multiplies
+_FOLDS = "pclmul" in features()
+_BLOCKS = 2 if _FOLDS and {"vpclmulqdq", "avx2"} <= features() else 1  # that one instruction multiplies
 
 
 def _remainder(bits: int) -> int:

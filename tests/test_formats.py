@@ -5,6 +5,7 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from unittest import mock
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from host.cost import twins
 from models import formats
+from models.compute import sixteen_rows
 from models.network import ModelError, SparseRows
 from models.nibbles import from_nibbles, to_nibbles
 from models.numerics import PAYLOADS, SUMS, WEIGHTS, sum_of
@@ -654,21 +656,29 @@ def test_what_other_runs_need_is_compiled_ahead(compiled_late, what):
 @pytest.mark.parametrize(
     "numeric", [FLOATS, ("float32", "spike"), ("int8", "int8"), ("int8", "spike"), ("int4", "int8")], ids="-".join
 )
+@pytest.mark.parametrize("at_once", ["lanes", "rows"])
 @given(data=st.data())
 @settings(deadline=None, max_examples=25)
-def test_columns_that_meet_many_lanes_at_once_make_what_each_lane_makes_alone(numeric, data):
+def test_columns_that_meet_many_lanes_or_rows_at_once_make_what_each_makes_alone(numeric, at_once, data):
     """Also where lanes are no multiple of those that are taken together, and a FIFO ends within one."""
     matrix, gates = data.draw(matrices(numeric[0]))
-    lanes, seed, columns = data.draw(st.integers(8, 19)), data.draw(st.integers(0, 99)), matrix.shape[1]
-    rng = np.random.default_rng(seed)
+    lanes, rng = data.draw(st.integers(8 if at_once == "lanes" else 1, 19)), np.random.default_rng(data.draw(st.integers(0, 99)))
+    if data.draw(st.booleans()):  # of more rows than sixteen, and more than pays
+        many_rows = gates * data.draw(st.integers(1, 140 // gates))
+        picked = rng.integers(0, matrix.size, (many_rows, matrix.shape[1]))
+        matrix = matrix.reshape(-1)[picked] * (rng.random(picked.shape) < 0.3)
+        matrix = matrix.astype(np.float32 if numeric[0] == "float32" else np.int8)
+    columns = matrix.shape[1]
     keys = np.flatnonzero(rng.random(lanes * columns) < data.draw(st.sampled_from([0.1, 0.9]))).astype(np.uint32)
     draw = {"float32": lambda: rng.normal(0, 1e3, len(keys)), "int8": lambda: rng.integers(1, 128, len(keys))}
     values = draw.get(numeric[1], lambda: np.ones(len(keys)))().astype(dtype_of(numeric[1]))
-    many = Bound("packed", matrix, lanes, gates=gates, numeric=numeric)
+    with mock.patch.object(sixteen_rows, "pays", sixteen_rows.pays if at_once == "rows" else lambda *_: False):
+        many = Bound("packed", matrix, lanes, gates=gates, numeric=numeric)
     need_sums, need_counts = [], np.zeros(2, int)
     for lane in range(lanes):
         own = keys // columns == lane
-        alone = Bound("packed", matrix, 1, gates=gates, numeric=numeric)
+        with mock.patch.object(sixteen_rows, "pays", lambda *_: False):
+            alone = Bound("packed", matrix, 1, gates=gates, numeric=numeric)
         sums, counts = alone.position([(keys[own] - lane * columns, values[own])])
         need_sums.append(sums[0])
         need_counts += counts

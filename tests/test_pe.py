@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from host.mapping.placement import place
 from host.mapping.sharding import cut
 from models import formats
+from models.compute.working_room import WorkingRoom
 from models.kernels import egru
 from models.reference import Reference
 from models.schedule import schedule
@@ -275,10 +276,13 @@ def reach(root):
 def outside(pe):
     """What a PE keeps that is no register's worth: arrays and buffers outside the arena, and large bytes.
 
-    Addresses, sizes and counters are registers, and so is a single parameter. A batch on its way lies in `reply`.
+    Addresses, sizes and counters are registers, and so is a single parameter. A batch on its way lies in `reply`. Working room is
+    the emulator's, and says again what the arena has.
     """
 
     def is_foreign(item):
+        if isinstance(item, WorkingRoom):
+            return False
         if isinstance(item, np.ndarray):
             register = (item.dtype.kind in "iV" and item.nbytes < 2048) or item.size <= 1
             return not (register or item is pe.tick.reply or pe.arena.holds(item))

@@ -125,7 +125,7 @@ def _multiply(
         first = extent_at(extents, extent_bytes, unit * gates)
         for gate in range(gates):
             last = extent_at(extents, extent_bytes, unit * gates + gate + 1)
-            for k in range(first, last):
+            for k in range(np.uint64(first), np.uint64(last)):  # without a sign, as `at`
                 weight, at = number(weight_at(weights, k)), np.uint64(gate * units) + np.uint64(own_rows[k])
                 s0, s1, s2, s3 = line[at, 0], line[at, 1], line[at, 2], line[at, 3]
                 s4, s5, s6, s7 = line[at, 4], line[at, 5], line[at, 6], line[at, 7]

@@ -7,7 +7,8 @@ Weights of int4 lie two to a byte. Those of int8 and int4 may be stored by gate:
 byte up to 256 units, and each gate of a column has an extent of its own. That is done where it takes fewer bytes, and
 no trace is heard.
 
-Of a batch of eight lanes or more, a column meets eight lanes' events side by side (`models/compute/lanes_together.py`).
+Where the processor can, a column is added to sixteen rows at once (`models/compute/sixteen_rows.py`). Elsewhere, of a batch of
+eight lanes or more, it meets eight lanes' events side by side (`models/compute/lanes_together.py`).
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from models.compute import sixteen_rows
 from models.compute.bound_calls import (
     Address,
     Bytes,
@@ -42,7 +44,7 @@ from models.compute.nibbles import weight_at
 from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
 from models.formats import check_indices, stored_values, trace_fields, values_field
-from models.network import Array, Field, SparseRows
+from models.network import Array, Field, ModelError, SparseRows
 from models.numerics import INTEGERS
 from models.shard import PortShape
 
@@ -92,8 +94,12 @@ def fields(shape: PortShape) -> list[Field]:
 
 
 def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
-    """Raise ModelError where extents or rows lead beyond the shard."""
-    check_indices(arrays["extents"], arrays["rows"], shape.rows // _index(shape)[0])
+    """Raise ModelError where extents or rows lead beyond the shard, or rows do not ascend within a column."""
+    extents, rows = arrays["extents"].astype(np.int64), arrays["rows"].astype(np.int64)
+    check_indices(extents, rows, shape.rows // _index(shape)[0])
+    falls = np.flatnonzero(np.diff(rows) <= 0) + 1
+    if not np.isin(falls, extents).all():
+        raise ModelError("rows of a column that do not ascend")
 
 
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
@@ -108,6 +114,10 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
         matrix["gates"] = gates
     if trace:
         return traced(mem, trace, shape, _product.bind(heard=heard_of_trace(mem), **matrix))
+    if not shape.dense and sixteen_rows.pays(shape.rows, mem["rows"].itemsize, mem["values"].dtype.name):
+        events = EventType(shape.payload)
+        receive = sixteen_rows.adding_columns(events, matrix, **buffers, source_units=shape.source_units, gates=gates)
+        return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
     if not shape.dense and pays(shape.lanes, shape.source_units, mem["rows"].itemsize):
         events = EventType(shape.payload)
         receive, product = columns_together(events, matrix, **buffers, source_units=shape.source_units, gates=gates)
@@ -123,7 +133,8 @@ def _add_column(values: Any, rows: int, row_bytes: int, extents: int, extent_byt
 
     `values` is a pointer; `rows` and `extents` are addresses of unsigned integers of so many bytes.
     """
-    first, last = extent_at(extents, extent_bytes, unit), extent_at(extents, extent_bytes, unit + 1)
+    # Without a sign: an index that might be negative is looked at weight by weight.
+    first, last = np.uint64(extent_at(extents, extent_bytes, unit)), np.uint64(extent_at(extents, extent_bytes, unit + 1))
     weights = carray(values, (last,))
     # One loop for each width of index, so that none asks for it weight by weight.
     if row_bytes == 1:
@@ -138,7 +149,7 @@ def _add_column(values: Any, rows: int, row_bytes: int, extents: int, extent_byt
         wide = carray(words_at(rows), (last,))
         for k in range(first, last):
             sums[wide[k]] += weight_at(weights, k) * event
-    return last - first
+    return int(last - first)
 
 
 @bindable
@@ -174,7 +185,7 @@ def _accumulate_by_gate(
         for gate in range(gates):
             last = extent_at(extents, extent_bytes, unit * gates + gate + 1)
             weights, own = carray(values, (last,)), sums[lane, gate * units : (gate + 1) * units]
-            for k in range(first, last):
+            for k in range(np.uint64(first), np.uint64(last)):
                 own[rows[k]] += weight_at(weights, k) * event
             first = last
         counts[lane, 0] += first - begin
