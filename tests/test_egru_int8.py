@@ -1,6 +1,7 @@
 """EGRUs in int8: quantising, the same bits in every format, placement and batch, the plain reference, and what is refused."""
 
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from host.cli import main
 from host.commands import _outlook
 from host.cost.formats.array import product_cycles
+from host.cost.ledger_file import load_ledger
 from host.cost.mac_array import matmul_cycles
 from host.cost.price import price_positions
 from host.cost.terms import terms_of
@@ -23,7 +25,7 @@ from host.workloads.lm.outlook import perplexity_on_test
 from host.workloads.outlook_row import OutlookRow
 from host.workloads.registry import prepare
 from models.checkpoint import Model, load, save
-from models.checkpoint.deflated import deflate, inflated
+from models.checkpoint.compressed import METHODS, compress, expanded
 from models.checkpoint.graph import graph_of, network_of, tensors_of
 from models.checkpoint.tensorfile import Tensors
 from models.compute.mac_array import mac_matmul
@@ -65,6 +67,14 @@ def report_of(model, folder, **changes):
     outcome = run_here(Options(**{**options, **changes}), folder, lambda _: None, lambda _: None)
     assert outcome.problem is None
     return {**outcome.report, "verify": outcome.mismatch}
+
+
+@pytest.mark.parametrize("form", ["csr", "packed", "dense", "array", "vectors"])
+@pytest.mark.parametrize("pes", [3, 7])
+def test_a_run_s_ledger_is_read_again_whatever_a_format_looks_at(small, tmp_path, form, pes):
+    """`vectors` looks at the zeros of a vector, too, and so at more weights than a shard has."""
+    report_of(small, tmp_path, format=form, pes=pes)
+    assert load_ledger(tmp_path).port_counts.any()
 
 
 @pytest.mark.wide
@@ -297,7 +307,7 @@ def test_a_scale_is_the_one_with_the_least_squared_error():
     assert np.log2(fitted_scale("input", values, 8, powers_of_two=True)) % 1 == 0
 
 
-def test_the_checkpoint_comes_back_whole_and_its_integers_are_deflated(small):
+def test_the_checkpoint_comes_back_whole_and_is_compressed(small):
     model, again = load(small), small.with_name("again")
     save(again, model)
     assert again.read_bytes() == small.read_bytes()
@@ -305,15 +315,32 @@ def test_the_checkpoint_comes_back_whole_and_its_integers_are_deflated(small):
     assert np.array_equal(values_of(model.network.populations[0], numbers), model.embedding)
 
 
-def test_what_is_deflated_is_bounded_by_what_the_file_holds():
-    zeros = np.zeros((100, 100), np.int8)
-    stored, facts = deflate({"a": zeros, "b": np.ones(3, np.float32)})
-    assert set(facts) == {"a"}
-    assert np.array_equal(inflated(Tensors.of("it", stored), facts).read("a"), zeros)
-    with pytest.raises(ModelError, match="cannot hold 100,000,000 bytes"):
-        inflated(Tensors.of("it", stored), {"a": ["int8", [10000, 10000]]})
-    with pytest.raises(ModelError, match="it: a: is damaged"):
-        inflated(Tensors.of("it", stored), {"a": ["int8", [100, 99]]}).read("a")
+def test_what_is_compressed_is_bounded_by_what_the_file_holds():
+    zeros, halves = np.zeros((100, 100), np.int8), np.full(5000, 0.5, np.float32)
+    stored, facts = compress({"a": zeros, "b": np.ones(3, np.float32), "c": halves})
+    assert set(facts) == {"a", "c"}
+    back = expanded(Tensors.of("it", stored), "lzma", facts)
+    assert np.array_equal(back.read("a"), zeros) and np.array_equal(back.read("c"), halves)
+    deflated = {"a": np.frombuffer(zlib.compress(zeros.tobytes(), 9), np.uint8)}  # as version 6 has it
+    assert np.array_equal(expanded(Tensors.of("it", deflated), "deflated", {"a": facts["a"]}).read("a"), zeros)
+    for method, tensors in (("lzma", stored), ("deflated", deflated)):
+        with pytest.raises(ModelError, match=f"cannot hold 10,000,000,000 bytes, {method}"):
+            expanded(Tensors.of("it", tensors), method, {"a": ["int8", [100000, 100000]]})
+        for shape in ([100, 99], [100, 101]):
+            with pytest.raises(ModelError, match=f"it: a: is damaged; needs [0-9,]* bytes, {method}"):
+                expanded(Tensors.of("it", tensors), method, {"a": ["int8", shape]}).read("a")
+        for cut in (0, 1, len(tensors["a"]) // 2, len(tensors["a"]) - 1):
+            with pytest.raises(ModelError, match=r"it: a: (is damaged|.* cannot hold)"):
+                expanded(Tensors.of("it", {"a": tensors["a"][:cut]}), method, {"a": ["int8", [100, 100]]}).read("a")
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_no_method_makes_more_of_a_byte_than_it_says(method):
+    """Zeros are the most that a stream can hold; one that claims more than `most_ratio` is refused before it is read."""
+    size_bytes = 1 << 26
+    zeros = bytes(size_bytes)
+    stored = zlib.compress(zeros, 9) if method == "deflated" else compress({"a": np.zeros(size_bytes, np.int8)})[0]["a"]
+    assert size_bytes / len(stored) < METHODS[method].most_ratio
 
 
 def test_array_and_core_have_the_sums_of_the_arrays_own_kernel_and_its_cycles():

@@ -167,7 +167,10 @@ def _check_counts(ledger: Ledger, who: str, first: int) -> None:
     _compare_counts(ledger, who, "events", first=first, counts=ledger.events, most=most, shards=ledger.turns.shard)
     work, ticks = ledger.port_work, np.array([one.ticks for one in ledger.populations], np.int64)[ledger.ports["source"]]
     stored = ledger.lanes * work.weights * ticks
-    visited = twin("formats", ledger.format).visited(stored, ledger.lanes * work.width * ticks, stored, work.rows)
+    costs, heard = twin("formats", ledger.format), ledger.lanes * work.width * ticks
+    visited = costs.visited(stored, heard, stored, work.rows)
+    if hasattr(costs, "most_visited"):
+        visited = costs.most_visited(stored, heard, work.rows)
     for name in range(len(ledger.port_names)):
         of_name = np.flatnonzero(ledger.ports["name"] == name)
         for what, kind, limit in (("macs", MACS, stored), ("visited", VISITED, visited)):

@@ -6,6 +6,7 @@ Contract of a format's twin (`PortCounts` is in `host/cost/formats`):
 - `visited(macs, heard, stored, rows)`: how many stored weights a step looks at, of its effective multiply-accumulates, the
   events that it heard, the stored weights of all lanes, and rows;
 - `cycles(port, table, wait_states)`: of weights times events, (positions, ports), with wait states for each load of a weight;
+- `most_visited(stored, heard, rows)`, where a step may look at more than what `visited` says: at how many at most;
 - `sram_bytes(port, settings)`: read and written over the run, (ports,) each, word by word, without the instruction fetch.
 
 Of a neuron model's: `PORT_STAGES`, the stage in which a layer works on each port (a port that it does not name costs nothing beside

@@ -17,6 +17,7 @@ import numpy as np
 from models.compute.bound_calls import (
     EventType,
     Indices,
+    Ints,
     Lane,
     Number,
     NumberRows,
@@ -122,7 +123,7 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     vector = mem["vector"]
     flat = vector.reshape(vector.size)
     own = {name: mem[name] for name in ("values", "inputs", "extents", "vector", "gathered", "sums", "counts")}
-    product = _product.bind(**own, gates=shape.gates, offset=shape.offset)
+    product = _product.bind(**own, line=np.zeros(COLUMNS, np.int32), gates=shape.gates, offset=shape.offset)
     if trace:
         return traced(mem, trace, shape, product)
     receive = csr.scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
@@ -132,23 +133,25 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
 @bindable_late
 def _product(
     values: NumberRows, inputs: Indices, extents: Words, vector: NumberRows, gathered: NumberRows, sums: NumberRows,
-    counts: WordRows, gates: Number, offset: Number, lane: Lane,
+    counts: WordRows, line: Ints, gates: Number, offset: Number, lane: Lane,
 ) -> None:  # fmt: skip
     rows, units, own = sums.shape[1], sums.shape[1] // gates, lane % gathered.shape[0]
-    for row in range(rows):
-        sums[lane, row] = 0
     macs = 0
     for group in range(extents.size - 1):
-        first, begin, end = 16 * group - offset, extents[group], extents[group + 1]
+        first, begin, end = COLUMNS * group - offset, extents[group], extents[group + 1]
+        for place in range(COLUMNS):
+            line[place] = 0
         for v in range(begin, end):
             gathered[own, v - begin] = vector[lane, inputs[v]]
         for v in range(begin, end):
             event = np.int32(gathered[own, v - begin])
             if event == 0:
                 continue
-            for place in range(max(first, 0), min(first + 16, rows)):
-                weight = values[v, place - first]
-                sums[lane, place % gates * units + place // gates] += np.int32(weight) * event
+            for place in range(COLUMNS):  # rows that a group has in part on other PEs are zeros here
+                weight = np.int32(values[v, place])
+                line[place] += weight * event
                 macs += weight != 0
+        for place in range(max(first, 0), min(first + COLUMNS, rows)):
+            sums[lane, place % gates * units + place // gates] = line[place - first]
     counts[lane, 0] = macs
-    counts[lane, 1] = 16 * inputs.size
+    counts[lane, 1] = COLUMNS * inputs.size

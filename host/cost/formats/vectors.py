@@ -34,9 +34,14 @@ CONSTANTS = {
 visited = csr.visited
 
 
-def _groups(port: PortCounts) -> I64:
+def most_visited(stored: I64, heard: I64, rows: I64) -> I64:
+    """Return how many weights are looked at at most: all of each vector that is stored, zeros too; in `csr`, those stored."""
+    return np.asarray(np.maximum(stored, COLUMNS * _groups(rows) * heard), np.int64)
+
+
+def _groups(rows: I64) -> I64:
     """Return how many groups the rows of each port lie in at most: a run of them may begin anywhere in its first group."""
-    return np.asarray(-(-(port.rows + COLUMNS - 1) // COLUMNS), np.int64)
+    return np.asarray(-(-(rows + COLUMNS - 1) // COLUMNS), np.int64)
 
 
 def _vectors(port: PortCounts) -> I64:
@@ -58,7 +63,7 @@ def product_cycles(lanes: I64, gathered: I64, groups: I64) -> F64:
 
 def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     """Return those of each group's product and set-up, of bytes that are gathered, and of events that are put in the vector."""
-    gathered, groups = _vectors(port), _groups(port)
+    gathered, groups = _vectors(port), _groups(port.rows)
     of_array = product_cycles(port.lanes, gathered, groups) + table["vector_setup_cycles"] * groups * (port.lanes > 0)
     of_core = (table["gather_cycles"] + table["branch_refill_cycles"]) * gathered
     if not sends_vectors(table.settings):
@@ -76,8 +81,8 @@ def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]
     tiles = (-(-port.lanes // ROWS)).sum(axis=0)
     vectors = gathered // np.maximum(lanes, 1)  # as many at every position
     index_bytes = np.where(port.width <= 1 << 8, 1, np.where(port.width <= 1 << 16, 2, 4))
-    read = (2 + index_bytes) * gathered + COLUMNS * tiles * vectors + WORD_BYTES * (_groups(port) + 1) * lanes
-    written = gathered + WORD_BYTES * COLUMNS * _groups(port) * lanes
+    read = (2 + index_bytes) * gathered + COLUMNS * tiles * vectors + WORD_BYTES * (_groups(port.rows) + 1) * lanes
+    written = gathered + WORD_BYTES * COLUMNS * _groups(port.rows) * lanes
     csr_read, csr_written = csr.sram_bytes(port, settings)
     on = whole.on_array(port)
     return np.asarray(np.where(on, read, csr_read), np.int64), np.asarray(np.where(on, written, csr_written), np.int64)
