@@ -18,6 +18,7 @@ from noc.memory_chip import MemoryChip
 from noc.packet import HOST, VALID, Batch, Bundle, Outgoing, Section, chip_of, router_name
 from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
+from pe.compiled_columns import CompiledColumns
 from pe.core import Pe
 
 
@@ -85,7 +86,7 @@ def record(options: RunOptions) -> Recorded:
     placement, network = job.placement, _Keeping()
     chip = MemoryChip(
         host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
-        pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
+        pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network, make_columns=CompiledColumns,
     )  # fmt: skip
     chip.boot_routers(run.begin(), run.settle)
     chip.boot_pes(run.settle)

@@ -17,7 +17,7 @@ from bench.kernels import bind, kernels_s
 from host.run.event_hash import EventStream
 from host.run.run import Run
 from host.workloads.registry import prepare
-from noc.packet import HOST, VALID, Batch, Bundle, Message, Outgoing, chip_of, router_name
+from noc.packet import HOST, VALID, Batch, Bundle, Fault, Letter, Message, Outgoing, chip_of, router_name
 from noc.router import ChipRouter
 from noc.wire import decode, encode
 from noc.wiring import wiring_of
@@ -100,7 +100,9 @@ def _routers(recorded: Recorded, clock: _Clock) -> None:
             "take, join", lambda router=router, rest=heard[first:]: [_taken(router, sender, raw) for sender, raw in rest]
         )
         clock.run("encode", lambda outs=outs: [encode(m) for out in outs for _, m in out if not isinstance(m, bytes)])
-        assert sum(isinstance(m, Bundle) for out in outs for _, m in out) >= recorded.ticks
+        to_host = [decode(m) if isinstance(m, bytes) else m for out in outs for destinations, m in out if HOST in destinations]
+        assert chip != placement.machine.host_chip or sum(isinstance(m, Bundle) for m in to_host) == recorded.ticks
+        assert not any(isinstance(m, Letter) and isinstance(decode(m.body), Fault) for m in to_host)
 
 
 def _taken(router: ChipRouter, sender: str, raw: bytes) -> Outgoing:

@@ -98,8 +98,11 @@ class Columns:
         self._events[population.number][sender] += events
         return not missing[population.number]
 
-    def ask_of(self, name: str, tick: int) -> None:
-        """Let an endpoint hear that `tick` comes, be its batch one that stands: here all hear of all ticks."""
+    def ask_of(self, name: str, tick: int, *, is_last: bool) -> None:
+        """Let an endpoint hear that `tick` comes, whatever its batch that stands says: to be read (`is_last`), or to be saved.
+
+        Here all hear of all ticks.
+        """
 
     def join(self, tick: int, population: Population) -> Section:
         """Return a full column as one section; JoinError where its parts do not agree, or have a key that is that of no unit."""

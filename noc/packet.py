@@ -73,7 +73,8 @@ class Batch(NamedTuple):
     """Everything one endpoint emitted at a tick.
 
     `stands`: for how many ticks behind this one its sections stand, at their positions, and no transfers, unless the endpoint hears
-    more than the clock. Its router may spare it the bundles of these ticks, and itself the batches.
+    more than the clock, or, where it exchanges no transfers, more than bubbles. Its router may spare it the bundles of these ticks,
+    and itself the batches.
     """
 
     tick: int

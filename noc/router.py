@@ -198,11 +198,13 @@ class ChipRouter:
         return self._through(link, letter)
 
     def _note_question(self, join: Join, letter: Letter) -> None:
-        """Where the host asks for a snapshot, its peer must hear all that is before that tick."""
+        """Where the host asks for a snapshot or for counters, its peer must hear all that is before that tick."""
         with contextlib.suppress(WireError):
-            message = decode(letter.body)
-            if isinstance(message, packet.Save):
-                join.columns.ask_of(letter.peer, message.tick)
+            match decode(letter.body):
+                case packet.Save(tick):
+                    join.columns.ask_of(letter.peer, tick, is_last=False)
+                case packet.Read(ticks):
+                    join.columns.ask_of(letter.peer, ticks, is_last=True)
 
     def _up(self, letter: Letter) -> Outgoing:
         return self._through(self._wiring.up, letter)

@@ -62,6 +62,7 @@ def _put_run(delivery: Any, columns: Any, slot: int, row: int) -> int:
     run.numbers_bytes = codec.bytes_of_numbers(population.number, cell[codec.FLAGS], cell[codec.POSITION])
     run.position, run.is_silent = cell[codec.POSITION], run.head_bytes - run.numbers_bytes == _TWO_EMPTY_BINS
     run.is_plain = cell[codec.FLAGS] == VALID and run.lanes_bytes == _EMPTY_BIN
+    run.is_bubble = cell[codec.FLAGS] & VALID == 0
     events = columns.values_bytes // population.item_bytes if population.dense else columns.keys_bytes >> 2
     carray(long_at(delivery.events), (columns.populations,))[row] += events
     return 0
@@ -104,19 +105,18 @@ def _let_transfers_go(delivery: Any, columns: Any, slot: int) -> None:
 
 
 @inlined
-def _passed(columns: Any, group: Any, tick: int) -> int:
-    """Return how many ticks whoever hears a bundle was spared before it."""
-    if group.sender < 0:
-        return 0
-    stands = carray(sender_at(columns.sender), (group.sender + 1,))[group.sender].stands
-    return int(tick - stands) if stands >= 0 else 0
+def _members(delivery: Any, group: Any) -> Any:
+    """Return the numbers of the senders that hear a group's bundles, none where they may not be spared any."""
+    return carray(long_at(delivery.member), (group.member + group.members,))[group.member :]
 
 
 @inlined
-def _note_written(columns: Any, group: Any) -> None:
-    """Note that a bundle goes out: what its hearer has said stands no more."""
-    if group.sender >= 0:
-        carray(sender_at(columns.sender), (group.sender + 1,))[group.sender].stands = -1
+def _note_written(delivery: Any, columns: Any, group: Any) -> None:
+    """Note that a bundle goes out: what its hearers have said stands no more."""
+    member = _members(delivery, group)
+    for i in range(member.size):
+        carray(sender_at(columns.sender), (member[i] + 1,))[member[i]].stands = -1
+    group.passed = 0
 
 
 @inlined
@@ -137,16 +137,37 @@ def _put_transfers(delivery: Any, columns: Any, tick: int, box: int, begin: int,
 
 
 @inlined
-def _spare(delivery: Any, columns: Any, tick: int, group: Any, wait: Any, run: Any) -> bool:
-    """Note a bundle as one that need not be written, if what its hearer said last stands for the answer; return whether it is."""
-    sender = carray(sender_at(columns.sender), (group.sender + 1,))[group.sender]
-    if sender.stands < 0 or tick - sender.stands >= sender.ticks or sender.next != tick + 1 or sender.asked == tick:
+def _spare(delivery: Any, columns: Any, slot: int, tick: int, group: Any) -> bool:
+    """Note a bundle as one that need not be written, if what its hearers said last stands for the answers; return whether it is.
+
+    A batch of a PE that exchanges transfers stands while it hears the clock alone, one of another PE while it hears bubbles.
+    """
+    member = _members(delivery, group)
+    if member.size == 0:
         return False
-    if not run.is_plain or not (run.is_silent or not wait.is_heard) or _rows_of(columns, tick, group.box):
-        return False
-    spared = carray(spared_at(delivery.spared), (delivery.groups,))[delivery.spares]
-    spared.sender, spared.position = group.sender, run.position
-    delivery.spares += 1
+    for i in range(member.size):
+        sender = carray(sender_at(columns.sender), (member[i] + 1,))[member[i]]
+        if sender.stands < 0 or tick - sender.stands >= sender.ticks or sender.next != tick + 1:
+            return False
+        if tick in (sender.asked, sender.last):
+            return False
+    waits = carray(wait_at(delivery.waits), (group.first + group.count,))[group.first :]
+    runs = carray(run_at(delivery.run), ((slot + 1) * columns.populations,))[slot * columns.populations :]
+    position = 0
+    for i in range(group.count):
+        run = runs[waits[i].row]
+        if group.box < 0:
+            if not run.is_bubble:
+                return False
+        elif not run.is_plain or not (run.is_silent or not waits[i].is_heard) or _rows_of(columns, tick, group.box):
+            return False
+        else:
+            position = run.position
+    spared = carray(spared_at(delivery.spared), (delivery.spares + member.size,))
+    for i in range(member.size):
+        spared[delivery.spares].sender, spared[delivery.spares].position = member[i], position
+        delivery.spares += 1
+    group.passed += 1
     return True
 
 
@@ -183,7 +204,7 @@ def _let_stand(delivery: Any, columns: Any, slot: int, tick: int) -> int:
     parts = carray(part_at(columns.part), (columns.places,))
     cells = carray(long_at(column.cells), (columns.places, codec.COLUMNS))
     missing, full = carray(long_at(column.missing), (columns.populations,)), carray(long_at(columns.full), (columns.populations,))
-    box_slot = _slot_of_boxes(carray(boxes_at(columns.boxes), (1,))[0], tick)
+    box_slot = _slot_of_boxes(carray(boxes_at(columns.boxes), (1,))[0], tick) if columns.boxes else 0
     for i in range(standing.size):
         number = standing[i].sender
         sender = carray(sender_at(columns.sender), (number + 1,))[number]
@@ -200,8 +221,9 @@ def _let_stand(delivery: Any, columns: Any, slot: int, tick: int) -> int:
         if missing[part.population] == 0:
             full[columns.filled] = part.population
             columns.filled += 1
-        call_at(delivery.settle, columns.boxes, box_slot, sender.source, 0)
-        _let_transfers_go(delivery, columns, slot)
+        if sender.source >= 0:
+            call_at(delivery.settle, columns.boxes, box_slot, sender.source, 0)
+            _let_transfers_go(delivery, columns, slot)
     delivery.stand = 0
     return 0
 
@@ -213,11 +235,9 @@ def _write_bundle(delivery: Any, columns: Any, slot: int, tick: int) -> int:
     group = carray(group_at(delivery.group), (delivery.groups,))[bundle.group]
     waits = carray(wait_at(delivery.waits), (group.first + group.count,))
     runs = carray(run_at(delivery.run), ((slot + 1) * columns.populations,))
-    if group.sender >= 0:
-        run = runs[slot * columns.populations + waits[group.first].row]
-        if _spare(delivery, columns, tick, group, waits[group.first], run):
-            bundle.size = 0
-            return 0
+    if _spare(delivery, columns, slot, tick, group):
+        bundle.size = 0
+        return 0
     page = carray(page_at(delivery.page), (columns.ring,))[slot]
     need = delivery.used + codec.MOST_HEAD_BYTES + 1 + SEAL_BYTES
     for i in range(group.count):
@@ -229,7 +249,7 @@ def _write_bundle(delivery: Any, columns: Any, slot: int, tick: int) -> int:
     out, begin = carray(bytes_at(delivery.out), (delivery.room,)), delivery.used
     is_sealed_here = not group.is_plain and group.box < 0
     out[begin], out[begin + 1] = SEALED if is_sealed_here else PLAIN, codec.BUNDLE
-    at = codec.put_count(out, codec.put_tick(out, begin + 2, tick, _passed(columns, group, tick)), group.count)
+    at = codec.put_count(out, codec.put_tick(out, begin + 2, tick, group.passed), group.count)
     for i in range(group.count):
         wait = waits[group.first + i]
         run = runs[slot * columns.populations + wait.row]
@@ -257,7 +277,7 @@ def _write_bundle(delivery: Any, columns: Any, slot: int, tick: int) -> int:
         for i in range(CHECKSUM_BYTES):
             out[at + i] = crc >> 8 * i & 0xFF
         at += CHECKSUM_BYTES
-    _note_written(columns, group)
+    _note_written(delivery, columns, group)
     bundle.begin, bundle.size = begin, at - begin
     delivery.used = at
     return 0

@@ -107,7 +107,7 @@ class CompiledColumns(Columns):
         self.numbers = {name: number for number, name in enumerate(self.next_tick)}
         self._senders = np.zeros(len(self.numbers), SENDER)
         self._senders["next"] = first
-        self._senders["stands"] = self._senders["asked"] = EMPTY
+        self._senders["stands"] = self._senders["asked"] = self._senders["last"] = EMPTY
         self.next_tick = _Ticks(self.numbers, self._senders)
         self._held: list[Any] = []  # what addresses lie in
         self._standing: dict[int, Array] = {}  # by sender: the bytes of its batch that stands
@@ -267,18 +267,22 @@ class CompiledColumns(Columns):
         """Make room in a tick for batches that stand in it."""
         self._make_room(self.slot_of(tick), self._words[_NEED])
 
-    def spare(self, name: str) -> int:
-        """Let a sender's batch stand where it says so; return its number, -1 for one with several sections, or none."""
-        number = self.numbers.get(name, EMPTY)
-        if number == EMPTY or self._senders[number]["sections"] != 1 or self._senders[number]["source"] == EMPTY:
-            return EMPTY
-        self._senders[number]["may_stand"] = 1
-        return number
+    def spare(self, names: Sequence[str]) -> list[int]:
+        """Let senders' batches stand where they say so; return their numbers, none where one of them has no section, or several."""
+        numbers = [self.numbers.get(name, EMPTY) for name in names]
+        if any(number == EMPTY or self._senders[number]["sections"] != 1 for number in numbers) or HOST in names:
+            return []
+        self._senders["may_stand"][numbers] = 1
+        return numbers
 
-    def ask_of(self, name: str, tick: int) -> None:
-        """Let an endpoint hear that `tick` comes, be its batch one that stands."""
+    def ask_of(self, name: str, tick: int, *, is_last: bool) -> None:
+        """Let an endpoint hear that `tick` comes, whatever its batch that stands says: to be read (`is_last`), or to be saved.
+
+        Where it was spared that one already, it hears the next that comes.
+        """
         if name in self.numbers:
-            self._senders[self.numbers[name]]["asked"] = tick - 1
+            sender = self._senders[self.numbers[name]]
+            sender["last" if is_last else "asked"] = max(tick, sender["next"]) - 1
 
     def join(self, tick: int, population: Population) -> Section:
         """Return a full column as one section; JoinError where its parts do not agree, or have a key that is that of no unit."""

@@ -27,7 +27,7 @@ _DONE, _PENDING, _WRITTEN, _USED, _ROOM, _NEED, _SETTLES, _IS_DRAM_DUE, _IS_CLOS
     DELIVERY, "done", "pending", "written", "used", "room", "need", "settles", "is_dram_due", "is_closed", "spares", "standing",
     "stand",
 )  # fmt: skip
-_NO_BOX_OF_ITS_OWN, _NOBODY = -1, -1
+_NO_BOX_OF_ITS_OWN = -1
 
 
 class JoinedColumns(Protocol):
@@ -54,8 +54,8 @@ class JoinedColumns(Protocol):
     def make_room_in(self, tick: int) -> None:
         """Make room in a tick for batches that stand in it."""
 
-    def spare(self, name: str) -> int:
-        """Let a sender's batch stand where it says so; return its number, -1 for one with several sections, or none."""
+    def spare(self, names: Sequence[str]) -> list[int]:
+        """Let senders' batches stand where they say so; return their numbers, none where one of them has no section, or several."""
 
     def join(self, tick: int, population: Population) -> Section:
         """Return a full column as one section; JoinError where its parts do not agree, or have a key that is that of no unit."""
@@ -79,12 +79,16 @@ class CompiledDelivery:
         self._is_plain = [is_plain and not group.exchanges for is_plain, group in zip(plain, groups, strict=True)]
         records, firsts = self._hold("group", np.zeros(len(groups), GROUP)), accumulate((len(g.waits) for g in groups), initial=0)
         hearers: dict[int, list[int]] = {row: [] for row in rows.values()}
-        boxes = exchange.boxes if exchange is not None else {}
+        boxes, sources = (exchange.boxes, exchange.sources) if exchange is not None else ({}, {})
+        members: list[int] = []
         group_of = self._hold("group_of", np.zeros(len(boxes) or 1, np.int64))
         for record, group, first, is_plain in zip(records, groups, firsts, plain, strict=False):
             record["first"], record["count"], record["is_plain"] = first, len(group.waits), is_plain
             record["box"] = box = boxes[group.endpoints[0]] if group.exchanges else _NO_BOX_OF_ITS_OWN
-            record["sender"] = columns.spare(group.endpoints[0]) if group.exchanges and len(group.waits) == 1 else _NOBODY
+            may_stand = exchange is None or (group.exchanges and len(group.waits) == 1 and group.endpoints[0] in sources)
+            own = columns.spare(group.endpoints) if may_stand else []
+            record["member"], record["members"] = len(members), len(own)
+            members += own
             record["is_dram"] = exchange is not None and group.endpoints == (exchange.dram_name,)
             if group.exchanges:
                 group_of[box] = group.number
@@ -95,6 +99,7 @@ class CompiledDelivery:
             for is_plain, group in zip(plain, groups, strict=True)
             for number in group.waits
         ]
+        self._hold("member", np.array(members or [0], np.int64))
         self._hold("waits", np.array(waits or [(0, False)], WAIT))
         self._hold("hearer", np.array([number for row in hearers.values() for number in row] or [0], np.int64))
         begins = accumulate((len(row) for row in hearers.values()), initial=0)
@@ -105,7 +110,7 @@ class CompiledDelivery:
         self._hold("run", np.zeros((ring, len(rows)), RUN))
         self._hold("events", np.zeros(len(rows), np.int64))
         self._ready = self._hold("ready", np.zeros(len(groups), READY))
-        self._spared = self._hold("spared", np.zeros(len(groups), SPARED))
+        self._spared = self._hold("spared", np.zeros(len(members), SPARED))
         pages = self._hold("page", np.zeros(ring, PAGE))
         self._pages = [np.zeros(_PAGE_BYTES, np.uint8) for _ in range(ring)]
         for record, page in zip(pages, self._pages, strict=True):

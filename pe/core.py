@@ -222,6 +222,8 @@ class Pe:
             saved: Outgoing = []
             if self.tick.number == self._save_at:
                 saved, self._save_at = self._snapshot(answer), _NEVER
+            elif self.tick.number > self._save_at:  # it was spared that tick before it was asked
+                saved, self._save_at = self._say(packet.Snapshot(self._save_at, b"", b"", [])), _NEVER
             return [(self._to_router, decode(answer)), *saved]
         awaited = {port.population for resident in self._residents for port in resident.listeners}
         heard = ", ".join(map(str, sorted(awaited | {resident.trigger for resident in self._residents})))

@@ -240,6 +240,23 @@ def _may_stand(state: Any, listeners: Array, residents: Array, sections: Array, 
     return bool(is_silent and clock[FLAGS] == VALID and clock[POPULATION] == state.clock)
 
 
+@inlined
+def _rests(residents: Array, sections: Array, count: int) -> bool:
+    """Tell whether this batch may stand for those of ticks in which nothing comes but bubbles: its one shard does not step now, and
+    has nothing that it waits to step on.
+    """
+    if residents.size != 1:
+        return False
+    for i in range(count):
+        if sections[i, FLAGS] & VALID and sections[i, FLAGS] < PHASE and sections[i, POPULATION] == residents[0].trigger:
+            return False
+    rows = carray(long_at(residents[0].headers), (residents[0].header_rows, residents[0].header_words))
+    waiting = 0
+    for i in range(rows.shape[0]):
+        waiting += rows[i, 0] != 0
+    return bool(waiting == 0)
+
+
 @call
 def tick_function(block: int, message: int, reply: int, size: int) -> int:
     """Answer the `size` bytes at `message` by bytes at `reply`; return how many, or why none."""
@@ -275,6 +292,8 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
     stands = min(sent // STANDS, MOST_STANDING)
     if stands and not _may_stand(state, listeners, residents, sections, count):
         stands = 0
+    if not state.exchanges and _rests(residents, sections, count):
+        stands = MOST_STANDING
     sent %= STANDS
     out = carray(bytes_at(reply), (1 << 30,))  # as long as `Tick` made it, which is enough for every event of every shard
     at = msgpack_codec.put_head(out, state.tick, stands, residents.size)

@@ -16,7 +16,7 @@ import pytest
 from bench.proc_counters import Counts, Window, kind_of, threads_of
 from bench.profilers import STAGES, place_of, stage_of
 from host.faults import Faults
-from host.run.run import Run
+from host.run.run import MIN_WINDOW, Run
 from host.workloads.lm.scoring import TextScore, TextSource
 from noc.packet import HOST, Batch, Bundle, Letter
 from noc.router import ChipRouter
@@ -79,7 +79,8 @@ def counted(bench, kind):
 
 def test_every_endpoint_gives_and_gets_one_message_a_tick(short, long):
     endpoints = [pe.name for pe in long.pes] + [HOST]
-    assert long.run.completed == 120 + LAYERS + 1  # a position a tick, a tick a layer, and one in which the last events are heard
+    # A position a tick, a tick a layer, and those in which the last events are heard.
+    assert long.run.completed == 120 + LAYERS + MIN_WINDOW
     assert counted(long, Batch) - counted(short, Batch) == dict.fromkeys([(name, ROUTER) for name in endpoints], 100)
     assert counted(long, Bundle) - counted(short, Bundle) == dict.fromkeys([(ROUTER, name) for name in endpoints], 100)
     # None is more than a tick from the host's count: the network's layers end one after another.

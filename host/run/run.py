@@ -79,6 +79,7 @@ class Run:
         self._at_once = 1 if placement.transfers.allowed else TICKS_AT_ONCE
         self._deep = max(MIN_WINDOW, schedule(network).depth + 1)
         self.window = self._deep + self._at_once - 1
+        self._more_ticks = 1 if placement.transfers.allowed else self._deep  # after which counters are read
         self.malformed_here = 0
         self.interrupted = False
         self.probes = saved.probes if saved is not None else probes or {}
@@ -300,10 +301,11 @@ class Run:
                 if self.completed < feeding.issued:
                     return out  # the ticks in flight carry the last events to their listeners
                 self.phase = "reading"
-                # One tick more, which lets the PEs hear their last layer's last events too; who is asked answers after it.
-                out.append(self._batch(feeding.bubbles))
-                read = packet.Read(feeding.issued)
-                return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
+                # PEs are to hear their last layer's last events, too; and a PE without work, which is spared ticks that nobody has
+                # asked for, may be further ahead of the host already. Who is asked answers after the last of these ticks.
+                read = packet.Read(feeding.issued + self._more_ticks)
+                out += self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
+                return out + [self._batch(feeding.bubbles) for _ in range(self._more_ticks)]
             out += self._ask_for_snapshot()
             sections = feeding.next_sections(exhausted)
             if sections is None:

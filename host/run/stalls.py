@@ -8,8 +8,8 @@ from pe.lifecycle import State
 
 def describe_stall(run: Run) -> str:
     """Return who has not done what, of a run in which nothing moves."""
-    late = run.oldest_missing() if run.phase == "running" else None
-    if late is not None:
+    late = run.oldest_missing() if run.phase in ("running", "reading") else None
+    if late is not None and (run.phase == "running" or late[0] < run.feeding.issued):  # counters are read behind the last tick
         more = f" and {len(late[1]) - 3} more" if len(late[1]) > 3 else ""
         what = "pass on" if late[1][0] in run.routers else "send the batch of"
         return f"{', '.join(late[1][:3])}{more} did not {what} tick {late[0]}"

@@ -26,7 +26,9 @@ def network(shuffle_seed: int | None, faults: LinkFaults | None = None) -> "MemN
     return MemNetwork(shuffle_seed, faults, together=shuffle_seed is None and faults is None)
 
 
-_MOST_WHILES = 200  # in which the host hears nothing, one after another: the links have nothing left to mend
+# In which the host hears nothing, one after another: the links have nothing left to mend. Up to sixteen lie between two questions,
+# and where messages are lost often, several in a row go without an answer.
+_MOST_WHILES = 1000
 
 
 class MemNetwork:

@@ -14,6 +14,7 @@ from host.workloads.contract import Feed, Outputs, Progress, Source
 from host.workloads.lane_sets import pack_lanes
 from models.network import Network
 from models.numerics import PAYLOADS
+from noc.columns import Columns, MakeColumns
 from tests.tools.losses import run_with_losses
 
 
@@ -76,16 +77,18 @@ class Noted:
 def run_graph(
     placement: Placement, source: Source, *, losses: Sequence[int] = (), shuffle: int | None = None,
     late: Callable[[int], bool] = lambda _: False, probes: Mapping[int, Sequence[str]] | None = None, snapshot: int = 0,
+    make_columns: MakeColumns = Columns,
 ) -> tuple[Run, Noted, list[int]]:  # fmt: skip
     """Run to the end and compare with the plain reference; all routers and PEs are lost after each number of messages in `losses`.
 
-    `snapshot`: of how many positions (`Run`). Return the run, its readout, and the positions that it went on from.
+    `snapshot`: of how many positions (`Run`); `make_columns`: the routers'. Return the run, its readout, and the positions that it
+    went on from.
     """
     readout, witness = Noted(), Witness(placement)
     run = Run(
         placement, source, readout, late=late, witness=witness, repeatable=bool(losses), snapshot_positions=snapshot, probes=probes
     )
-    went_on = run_with_losses(run, losses, shuffle)
+    went_on = run_with_losses(run, losses, shuffle, make_columns=make_columns)
     assert witness.finish()["difference"] is None
     assert run.conservation()["wrong"] == []
     return run, readout, went_on

@@ -61,7 +61,8 @@ class Bench:
     """A run with its routers and PEs in one process. `play` takes it to its end, or to where nothing moves any more.
 
     `configure` changes what the router of each chip is told (what it is told, the chip); `after` is called with the bench
-    after each message the host got; `network` carries the messages; `make_columns` is the routers'.
+    after each message the host got; `network` carries the messages; `make_columns` is the routers', `link_pe` what stands between a
+    PE and its link.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Bench:
         network=None,
         graph=NETWORK,
         make_columns=Columns,
+        link_pe=None,
         **run,
     ):
         source, self.readout, lanes = workload
@@ -86,7 +88,7 @@ class Bench:
         self.memory = MemoryChip(
             host=self, machine=placement.machine, table_entries=chip.router_entries,
             pes=[placed.name for placed in placement.pes], make_pe=Pe, network=self.network,
-            make_columns=make_columns,
+            make_columns=make_columns, link_pe=link_pe,
         )  # fmt: skip
         self.routers, self.pes = self.memory.routers, [*self.memory.pes.values()]
         self.fed = []  # the sections that the host sent
