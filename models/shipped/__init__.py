@@ -13,6 +13,7 @@ ABOUT = {
     "tiny-inside": "the same with its reset gates inside the recurrent product, as the paper's equation 4 prints it",
     "gesture": "gestures before an event camera; layers hear traces",
     "lm-vectors": "the language model with int8 weights, 95 % of its vectors of 16 x 1 pruned, for the MAC array",
+    "lm-wide": "the language model with twice the units, in int8 and vectors as `lm-vectors`; a chip holds it in int8 alone",
     "lm-int8": "the language model `lm` with int8 weights and events (`quantise lm`)",
     "gesture-int8": "gestures, `gesture-plain` with int8 weights and events, for the MAC array",
     "cartpole": "spiking Q-network that keeps a pole up (8-64-64-2, int8)",

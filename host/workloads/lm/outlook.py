@@ -11,7 +11,7 @@ from host.workloads.outlook_row import OutlookRow
 from models.checkpoint import load
 from models.shipped import path_of
 
-VECTORS = "lm-vectors"
+VECTORS, WIDE = "lm-vectors", "lm-wide"
 _NOT_THERE = "not shipped"
 _FORMS = (
     ("LM float32, csr, as published", "lm", "csr", "uniform", True),
@@ -21,6 +21,8 @@ _FORMS = (
     ("LM int8, packed, fewest PEs", "lm-int8", "packed", "balanced", False),
     ("LM int8, vectors 16 x 1", VECTORS, "vectors", "uniform", False),
     ("LM int8, vectors 16 x 1, fewest PEs", VECTORS, "vectors", "balanced", False),
+    ("LM int8, twice the units, vectors", WIDE, "vectors", "uniform", False),
+    ("LM int8, twice the units, fewest PEs", WIDE, "vectors", "balanced", False),
 )  # title, checkpoint, format, mapping, whether on the paper's number of PEs
 
 
