@@ -64,7 +64,8 @@ def serve(
     where a destination cannot be reached; without it TransportError is raised. `fast_path` may take messages out of the
     transport and answer them by itself, and comes back where it cannot. `idle_s`: a while without any message.
     """
-    links = core if isinstance(core, LinkedCore) else None
+    # To ask for the whole protocol walks through the names of all its bases, in a process that is to write to little memory.
+    links: LinkedCore | None = core if hasattr(core, "handle_bytes") else None  # type: ignore[assignment]  # by that name
     handle = links.handle_bytes if links else handler_of(core)  # type: ignore[arg-type]  # the other one
     while not core.done:
         if fast_path is not None:

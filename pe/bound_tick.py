@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.compute.bound_calls import Call
+from models.compute.bound_calls import Call, address_of
 from models.network import Array
 from noc.packet import KINDS
 from pe import msgpack_codec
@@ -17,6 +17,7 @@ from pe.tick import tick_function
 from pe.tick_records import EXCHANGE, LISTENER, PROBE, RESIDENT, SLOT, STATE, Exchange, Listener, Resident
 
 _FOREVER = 1 << 62
+_ON_BYTES = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
 
 
 class Tick:
@@ -58,15 +59,15 @@ class Tick:
                 state[name] = function.address, record
             most_bytes += len(exchange.outbox) * msgpack_codec.MOST_TRANSFER_HEAD_BYTES + exchange.sent_bytes
         self.reply = np.zeros(most_bytes, np.uint8)
-        self.reply_at = int(self.reply.ctypes.data)
+        self.reply_at = address_of(self.reply)
         self.address: int = tick_function.address
-        self.block: int = self._state.ctypes.data
+        self.block: int = address_of(self._state)
 
     def _address(self, array: Array | None) -> int:
         if array is None:
             return 0
         self._held.append(array)
-        return int(array.ctypes.data)
+        return address_of(array)
 
     def _fill_resident(self, row: Any, shard: Resident) -> None:
         for name in ("population", "trigger", "wait", "ticks", "lanes", "copies"):
@@ -78,7 +79,7 @@ class Tick:
         row["item_bytes"] = 0 if shard.send_values is None else shard.send_values.itemsize
         row["dense"] = shard.send_values.nbytes if shard.send_keys is None and shard.send_values is not None else 0
         row["ledger_words"] = shard.ledger.size
-        probes = np.array([(probe.ctypes.data, probe.nbytes) for probe in shard.probes], PROBE)
+        probes = np.array([(address_of(probe), probe.nbytes) for probe in shard.probes], PROBE)
         row["probe"], row["probes"], row["probe_bytes"] = self._address(probes), len(probes), probes["bytes"].sum()
         if shard.headers is not None:
             row["header_rows"], row["header_words"] = shard.headers.shape
@@ -154,7 +155,7 @@ class Tick:
 @cache
 def on_bytes(function: Any) -> Any:
     """Return a compiled call whose second argument is Python's bytes, which it reads where they lie."""
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)(function.address)
+    return _ON_BYTES(function.address)
 
 
 def encode_name(name: str) -> bytes:
@@ -166,7 +167,7 @@ def encode_name(name: str) -> bytes:
 
 
 def _record(bound: Call) -> tuple[int, int]:
-    return bound.address, bound.block.ctypes.data
+    return bound.address, address_of(bound.block)
 
 
 def _most_bytes(shard: Resident) -> int:

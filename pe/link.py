@@ -26,7 +26,8 @@ class KeptBatches:
 
     def __init__(self, count: int, most_bytes: int) -> None:
         self.frames = np.zeros((count, LONG_HEAD_BYTES + most_bytes), np.uint8)
-        self.marks = np.full((count, 2), -1, np.int64)  # tick and bytes
+        self.marks = np.zeros((count, 2), np.int64)  # tick and bytes
+        self.marks[:] = -1
 
     def keep(self, tick: int, raw: bytes) -> None:
         """Keep the batch of a tick."""

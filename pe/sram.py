@@ -20,6 +20,8 @@ from models.network import Array, Field
 ALIGNMENT_BYTES = 4  # the M4F loads float32 and 32-bit integers from word addresses
 _MOST_BYTES = 1 << 30
 PROGRAM, DEBUG = "program", "debug"
+_mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+_mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 FIFO = "fifo."  # what the names of the event FIFO begin with: it is empty between ticks
 
 
@@ -138,7 +140,5 @@ class Arena:
 
 
 def _guard(address: int, size: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    if libc.mprotect(address, size, 0):  # PROT_NONE
+    if _mprotect(address, size, 0):  # PROT_NONE
         raise OSError(ctypes.get_errno(), "mprotect of the guard page failed")

@@ -77,6 +77,7 @@ _KINDS = {"float32": "floats", "uint32": "words", "int32": "ints", "uint16": "sh
 
 WORDS = 3  # of an operand in a block: address, rows, columns of an array; the number itself and two zeros of a number
 _SIGNATURE = types.int64(types.int64, types.int64, types.int64, types.int64)
+_FOUR_NUMBERS = ctypes.CFUNCTYPE(*[ctypes.c_int64] * 5)
 
 
 def call(function: Callable[[int, int, int, int], int]) -> CFunction:
@@ -114,9 +115,9 @@ class Call:
         """Make the call: with a FIFO's keys uint32 (a dense section's first flat index) and values, of which the first `count` are
         events; or for a lane, with the events of the lanes before it, at a phase.
         """
-        first = keys.ctypes.data if isinstance(keys, np.ndarray) else keys or lane
-        second = before if values is None else values.ctypes.data
-        return _callable_at(self.address)(self.block.ctypes.data, first, second, count or phase)
+        first = address_of(keys) if isinstance(keys, np.ndarray) else keys or lane
+        second = before if values is None else address_of(values)
+        return _callable_at(self.address)(address_of(self.block), first, second, count or phase)
 
 
 class EventType(NamedTuple):
@@ -153,7 +154,7 @@ class Bindable:
         if operands.keys() != set(self._operands):
             raise TypeError(f"operands: need {', '.join(self._operands)}; have {', '.join(operands)}")
         arrays = [operands[name] for name in self._typed]
-        kinds = tuple(array.dtype.name if isinstance(array, np.ndarray) else "" for array in arrays)
+        kinds = tuple(_name_of(array.dtype) if isinstance(array, np.ndarray) else "" for array in arrays)
         return Call(self._compile(kinds, events), *(operands[name] for name in self._operands))
 
     def compile_usual(self) -> None:
@@ -235,7 +236,20 @@ def value_of(events: Array | None, e: int) -> Any:
 
 @cache
 def _callable_at(address: int) -> Callable[[int, int, int, int], int]:
-    return ctypes.CFUNCTYPE(*[ctypes.c_int64] * 5)(address)
+    return _FOUR_NUMBERS(address)
+
+
+def address_of(array: Array) -> int:
+    """Return where an array's elements lie: numpy's own way to ask makes two objects in Python, and a PE asks a hundred times."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]  # a buffer
+    except (TypeError, ValueError, BufferError):  # it may not be written to, or has no elements
+        return int(array.__array_interface__["data"][0])
+
+
+@cache
+def _name_of(kind: np.dtype[Any]) -> str:
+    return kind.name
 
 
 @cache
@@ -249,7 +263,7 @@ def _words_of(part: Array | int) -> tuple[int, int, int]:
         return int(part), 0, 0
     if not part.flags.c_contiguous or part.ndim not in (1, 2):
         raise ValueError(f"array of shape {part.shape}: needs one or two dimensions, contiguous")
-    return part.ctypes.data, part.shape[0], part.shape[1] if part.ndim == 2 else 1
+    return address_of(part), part.shape[0], part.shape[1] if part.ndim == 2 else 1
 
 
 @intrinsic

@@ -57,9 +57,9 @@ WORD = "weight format"
 def check_indices(extents: Array, indices: Array, beyond: int) -> None:
     """Raise ModelError unless `extents` ascend from 0 to all the indices, and each index is below `beyond`."""
     steps = extents.astype(np.int64)
-    if steps[0] != 0 or steps[-1] != len(indices) or (np.diff(steps) < 0).any():
+    if steps[0] != 0 or steps[-1] != len(indices) or np.logical_or.reduce(steps[1:] < steps[:-1]):
         raise ModelError(f"extents that do not ascend from 0 to {len(indices)}")
-    if indices.max(initial=0) >= max(beyond, 1):
+    if np.maximum.reduce(indices, initial=0) >= max(beyond, 1):
         raise ModelError(f"an index of {indices.max()}; needs one below {beyond}")
 
 
