@@ -37,6 +37,7 @@ def _undisturbed() -> Iterator[None]:
 with _undisturbed():
     from matplotlib import colormaps, style
     from matplotlib.axes import Axes
+    from matplotlib.backends import backend_pdf, backend_svg  # noqa: F401 - what writes, which a first figure would load
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure as PlainFigure
