@@ -1,5 +1,6 @@
 """Compiled code is used only with what it was made from; a cache that cannot be used is a miss, and one line."""
 
+import importlib
 import logging
 import os
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from models.compute import kernel_cache
+from models.compute import compiling, kernel_cache
 from models.compute.kernel_cache import KernelFolder, sources_digest, sources_of
 from models.network import ModelError
 
@@ -222,15 +223,16 @@ def test_sources_of_the_same_names_elsewhere_are_others(tmp_path):
     assert sources_digest(files[0]) != sources_digest(files[1])
 
 
-def test_what_a_router_alone_runs_is_what_is_compiled_apart():
-    """The modules that are named declare callbacks: else the second process would have nothing to do."""
-    text = (ROOT / "host" / "processes" / "fork_server.py").read_text()
-    (names,) = re.findall(r"^_ROUTERS = frozenset\({([^}]*)}\)", text, re.MULTILINE)
-    modules = set(re.findall(r"[\w.]+", names))
-    assert modules
-    for module in modules:
-        source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
-        assert re.search(r"^@call$", source, re.MULTILINE), module
+def test_modules_that_compile_are_listed_once_the_longest_first():
+    """By the list two processes share the work of a first compile."""
+    importlib.import_module("pe.router_loop")
+    importlib.import_module("pe.socket_loop")
+    modules = compiling.modules_with_callbacks()
+    assert len(modules) == len(set(modules)) <= 256  # a number has one byte
+    assert {"pe.tick", "pe.bundle_calls", "pe.column_calls", "pe.router_loop", "pe.socket_loop"} <= set(modules)
+    assert set(modules) == {callback._pyfunc.__module__ for callback in compiling._callbacks}
+    sizes = [Path(sys.modules[module].__file__).stat().st_size for module in modules]
+    assert sizes == sorted(sizes, reverse=True)
 
 
 # ---- settings

@@ -115,15 +115,19 @@ def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     return callback
 
 
-def compile_callbacks(modules: Collection[str] = (), *, but: Collection[str] = ()) -> None:
-    """Compile every callback that was declared, or load it from the cache, so that no process forked from this one need do it.
-
-    Where `modules` are named, only theirs; none of those in `but`.
+def compile_callbacks(modules: Collection[str] = ()) -> None:
+    """Compile every callback that was declared, or load it from the cache, so that no process forked from this one need do it;
+    where `modules` are named, only theirs.
     """
     for callback in _callbacks:
-        module = callback._pyfunc.__module__
-        if (not modules or module in modules) and module not in but:
+        if not modules or callback._pyfunc.__module__ in modules:
             callback.address  # noqa: B018
+
+
+def modules_with_callbacks() -> list[str]:
+    """Return the modules that have declared callbacks, those with the longest sources first, which take the longest to compile."""
+    files = {callback._pyfunc.__module__: Path(callback._pyfunc.__code__.co_filename) for callback in _callbacks}
+    return sorted(files, key=lambda module: (-files[module].stat().st_size, module))
 
 
 def cache_is_complete(need: str = "") -> bool:
