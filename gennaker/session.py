@@ -89,7 +89,7 @@ class Session:
         self._source.close_after(self._run.window + 1, self._hash.close)
         self._network: NetworkHere | NetworkOfProcesses
         if transport_named(self._transport).PROCESSES:
-            self._network = NetworkOfProcesses(self._run, _plan_for(self._run, self._plan), self._transport, self._stall_s)
+            self._network = NetworkOfProcesses(self._run, _plan_for(self._run), self._transport, self._stall_s)
         else:
             self._network = NetworkHere(self._run, self._transport)
         self._end = weakref.finalize(self, self._network.close)
@@ -356,18 +356,8 @@ class Session:
         return f"<gennaker.Session of {self._plan.model.name}: {self.steps:,} step{'' if self.steps == 1 else 's'}, {state}>"
 
 
-def _plan_for(run: Any, plan: PlacedModel) -> dict[str, Any]:
+def _plan_for(run: Any) -> dict[str, Any]:
     """Return what a helper must know of the mapping."""
-    from host.run.message_bound import most_message_bytes
-    from noc.packet import chip_of
-    from noc.wiring import wiring_of
+    from host.run.launch_plan import processes_of
 
-    placement = run.placement
-    pes = [{"name": placed.name} for placed in placement.pes]
-    kernels = {placement.network.populations[n].kernel for n in placement.network.layers}
-    members = [f"models.formats.{plan.options.format}", *(f"models.kernels.{name}" for name in sorted(kernels))]
-    return {
-        "layout": {"pes": pes}, "queue": 2 * (run.window + len(placement.network.layers)) * (len(pes) + 2), "members": members,
-        "table_entries": placement.chip.router_entries, "most_bytes": most_message_bytes(run),
-        "routers": [{"name": name, "wiring": list(wiring_of(placement.machine, chip_of(name)))} for name in reversed(run.routers)],
-    }  # fmt: skip
+    return {"layout": {"pes": [{"name": placed.name} for placed in run.placement.pes]}, **processes_of(run)}

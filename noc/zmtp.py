@@ -10,6 +10,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,6 +27,7 @@ _CALL_AGAIN_S = 0.01
 _FIRST_WAIT_S = 1.0  # until `receive` says otherwise
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
 _INBOX_BYTES = 1 << 14
+_NO_ROOM = np.zeros(0, np.uint8)
 _READY = b"\x05READY"
 _PING, _PONG, _PING_TTL_BYTES = b"\x04PING", b"\x04PONG", 2
 
@@ -34,23 +36,27 @@ class ZmtpTransport:
     """The connection of the endpoint `name` to its router, `peer`, to which it shows `identity` (`noc/identities.py`).
 
     The router listens at `address`, `ipc://PATH` or, in the abstract namespace, `ipc://@NAME`. Raises TransportError where
-    nobody listens there within half a minute, or does not answer in ZMTP within another.
+    nobody listens there within half a minute, or does not answer in ZMTP within another. `connected`: what to speak over
+    in place of that.
     """
 
-    def __init__(self, name: str, address: str, *, peer: str, identity: bytes) -> None:
+    def __init__(
+        self, name: str, address: str, *, peer: str, identity: bytes, connected: socket.socket | None = None
+    ) -> None:  # fmt: skip
         self.peer = peer
         self._readable = self._writable = True  # what the router said before it went can still be read
         if not address.startswith(SCHEME):
             raise TransportError(f"address {address!r}: needs {SCHEME}...")
         path = address.removeprefix(SCHEME)
         path = "\0" + path[1:] if path.startswith("@") else path
-        self.inbox = np.zeros(_INBOX_BYTES, np.uint8)
+        self.inbox = _NO_ROOM  # made where the first message comes: who connects may not be who reads
         self.span = np.zeros(2, np.int64)
         """Where in the inbox unread bytes begin and end."""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = connected or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.descriptor = self._socket.fileno()
         try:
-            self._connect(path)
+            if connected is None:
+                self._connect(path)
             self._shake_hands(identity)
         except (OSError, EOFError) as error:
             self._socket.close()
@@ -150,7 +156,7 @@ class ZmtpTransport:
         begin, end = map(int, self.span)
         unread = self.inbox[begin:end].copy()
         if need > self.inbox.size:
-            self.inbox = np.zeros(2 * need, np.uint8)  # for one more such message, or part of it
+            self.inbox = np.zeros(max(2 * need, _INBOX_BYTES), np.uint8)  # for one more such message, or part of it
         self.inbox[: unread.size] = unread
         self.span[:] = 0, unread.size
 
@@ -191,11 +197,26 @@ class ZmtpTransport:
             self._writable = False  # part of a frame may be out, and what followed would be taken for its rest
             raise Unreachable(f"cannot reach {destination}: {error.strerror}") from error
 
+    def release(self) -> None:
+        """Give up a connection that another process has as well."""
+        self._socket.close()
+
     def close(self) -> None:
         """Close the connection; what was sent still arrives."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
         self._socket.close()
+
+
+def scripted(name: str, peer: str, messages: Sequence[bytes]) -> tuple[ZmtpTransport, socket.socket]:
+    """Return a connection on which the peer has said all that it will, `messages`, and the peer's end, which is to stay open as
+    long. OSError where that is more than a socket holds.
+    """
+    theirs, own = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    theirs.setblocking(False)
+    said = [_GREETING, frame_head(len(_READY), COMMAND) + _READY, *(frame_head(len(one)) + one for one in messages)]
+    theirs.sendall(b"".join(said))
+    return ZmtpTransport(name, SCHEME, peer=peer, identity=b"", connected=own), theirs
 
 
 def frame_head(size: int, flags: int = 0) -> bytes:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from array import array
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,12 +20,16 @@ from host.cluster.cluster_config import parse_cluster
 from host.commands._run_workload import _read_config
 from host.cost.cost_table import load_table
 from host.errors import Exit, HostError
+from host.launch.obituary import cause_of_death
 from host.processes import control_groups, fork_server_link, room
 from host.processes.backend import LocalBackend
-from host.processes.fork_environment import LACKS, MEMBERS_VARIABLE, NO_MEMORY, NO_TASK, PRELOAD_VARIABLE, code_for_lack
+from host.processes.child import Child
+from host.processes.fork_environment import LACKS, MEMBERS_VARIABLE, NO_MEMORY, NO_ROUTER, NO_TASK, PRELOAD_VARIABLE, code_for_lack
 from host.processes.parent_death import FOLDER_VARIABLE, LAUNCHER_VARIABLE
-from host.processes.process_group import ProcessGroup
+from host.processes.pe_starts import PeStarts
+from host.processes.process_group import End, ProcessGroup
 from host.provenance import input_record
+from host.run.clock import SYSTEM_CLOCK
 from host.run_folder import SCHEMA, printable, read_report, write_run
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import workloads
@@ -32,6 +37,7 @@ from noc.chip import load_chip
 from noc.wire import pack_status, unpack_status
 from tests.tools.command_lines import without_compiling
 from tests.tools.grids import some
+from tests.tools.processes import SLOW, children, gone
 
 ROOT = Path(__file__).resolve().parents[1]
 LATIN = "caf\udce9"  # a name with a byte that is no UTF-8
@@ -184,8 +190,8 @@ def test_without_control_groups_nothing_is_limited(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("lack", "line"),
     [
-        ({"memory_bytes": 10**8}, "memory: needs 604 MB, has 100 MB; raise the container's limit, or the machine's memory"),
-        ({"tasks": 60}, "processes and threads: needs 153, has 60; raise ulimit -u, or the container's pids limit"),
+        ({"memory_bytes": 10**8}, "memory: needs 454 MB, has 100 MB; raise the container's limit, or the machine's memory"),
+        ({"tasks": 60}, "processes and threads: needs 154, has 60; raise ulimit -u, or the container's pids limit"),
     ],
 )
 def test_what_pes_need_is_counted_before_they_start(monkeypatch, lack, line):
@@ -283,7 +289,7 @@ def test_a_signal_that_is_ignored_at_the_start_stays_so(run):
             hung_up.append(os.kill(os.getpid(), signal.SIGHUP))
 
     try:
-        outcome = run(observe=hang_up, tokens=200)
+        outcome = run(observe=hang_up, tokens=60, faults=SLOW)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -299,10 +305,97 @@ def test_a_killed_fork_server_is_named_and_no_pe_is_blamed(run):
         if status["phase"] == "running" and not killed:
             killed.append(os.kill(multiprocessing.forkserver._forkserver._forkserver_pid, signal.SIGKILL))
 
-    outcome = run(observe=kill, tokens=400)
+    outcome = run(observe=kill, tokens=60, faults=SLOW)
     assert outcome.code is Exit.DIED
     line = r"the fork server died \(SIGKILL\), and every process here with it, while RUNNING, at tick \d+; with --restart .*"
     assert re.fullmatch(line, outcome.problem), outcome.problem
+
+
+@pytest.mark.wide
+def test_a_killed_pe_server_is_named_and_no_pe_is_blamed(run):
+    killed = []
+
+    def kill(status):
+        if status["phase"] == "running" and not killed:
+            server = next(p.parent() for p in children() if p.name().startswith("PE("))
+            assert server.name() == "PE server"
+            killed.append(server.kill())
+
+    outcome = run(observe=kill, tokens=60, faults=SLOW)
+    assert outcome.code is Exit.DIED
+    line = r"the PE server died \(SIGKILL\), and every PE here with it, while RUNNING, at tick \d+; with --restart .*"
+    assert re.fullmatch(line, outcome.problem), outcome.problem
+    assert gone(children)
+
+
+def test_pes_are_started_one_by_one_where_processes_have_no_descriptors(run, monkeypatch):
+    """As on Linux before 5.3."""
+
+    def pidfd_open(pid, flags=0):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    with_descriptors = run(tokens=9)
+    monkeypatch.setattr(os, "pidfd_open", pidfd_open)
+    outcome = run(tokens=9)
+    assert (outcome.code, outcome.report["events"]) == (Exit.OK, with_descriptors.report["events"])
+    assert gone(children)
+
+
+def test_a_pe_that_has_ended_and_is_gone_before_it_is_heard_of_is_one_that_ended():
+    """Its number may be another process's by then: nobody is looked at, waited for or hit by it."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    group = ProcessGroup()
+    group._add(Child("PE(1,1,0)@0", ended.pid))
+    assert (group.ended(), group.has_left("PE(1,1,0)@0")) == (["PE(1,1,0)@0"], False)
+    assert group.end_of("PE(1,1,0)@0").who == "PE(1,1,0)@0"
+    group.drop(["PE(1,1,0)@0"])
+    assert group.ended() == []
+
+
+def test_no_process_has_the_number_0():
+    """Whoever sends a signal to it hits his whole group."""
+    reading, writing = os.pipe()
+    os.write(writing, array("q", [0]))
+    os.close(writing)
+    with open(reading, "rb", buffering=0) as pipe, pytest.raises(AssertionError):  # noqa: PTH123 - a descriptor
+        list(PeStarts(pipe, ["PE(1,1,0)@0"]).take())
+
+
+def test_a_pe_server_that_leaves_for_want_of_a_router_follows_that_one_and_counts_for_nobody():
+    ends = {"the PE server": End("the PE server", LACKS[NO_ROUTER]), "router@0": End("router@0", "SIGKILL")}
+    processes = SimpleNamespace(end_of=ends.__getitem__, has_left=lambda name: False)
+    dead = iter([["the PE server"], ["router@0", "the PE server"]])
+    end, more = cause_of_death(lambda: next(dead), {}, processes, within_s=1.0, clock=SYSTEM_CLOCK)
+    assert (end, more) == (End("router@0", "SIGKILL"), 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "taken", "left"),
+    [([41, 42], [("a", 41), ("b", 42)], ["c"]), ([41, 42, 43], [("a", 41), ("b", 42), ("c", 43)], []), ([], [], [])],
+    ids=["some", "all", "it ended"],
+)
+def test_what_a_pe_server_says_is_taken_as_it_comes(said, taken, left):
+    reading, writing = os.pipe()
+    os.write(writing, array("q", said))
+    os.close(writing)
+    with open(reading, "rb", buffering=0) as pipe:  # noqa: PTH123 - a descriptor
+        starts = PeStarts(pipe, "abc")
+        assert list(starts.take()) == taken
+        assert list(starts.names) == left
+
+
+def test_a_pe_that_the_system_does_not_let_start_is_one_line_with_its_name():
+    reading, writing = os.pipe()
+    os.write(writing, array("q", [41, -errno.EAGAIN]))
+    os.close(writing)
+    group, added = ProcessGroup(), []
+    group._add = lambda child: added.append(child.name)
+    with open(reading, "rb", buffering=0) as pipe:  # noqa: PTH123 - a descriptor
+        line = "^no more processes can be started here .Resource temporarily unavailable.; raise ulimit -u"
+        with pytest.raises(HostError, match=line):
+            group._take_starts(PeStarts(pipe, ["PE(1,1,0)@0", "PE(1,1,1)@0"]))
+    assert added == ["PE(1,1,0)@0"]
 
 
 @pytest.mark.wide
@@ -329,7 +422,7 @@ def test_a_process_whose_launcher_dies_as_it_starts_it_leaves_without_a_word(beg
 @pytest.mark.parametrize("code", [0, 255, -signal.SIGKILL])
 def test_whoever_ends_with_the_fork_server_is_not_blamed(code):
     group = ProcessGroup()
-    group._children["host"] = SimpleNamespace(exit_code=lambda within_s: code)
+    group._children["host"] = SimpleNamespace(exit_code=lambda within_s: code, is_of_pe_server=False)
     group.fork_server_end = lambda within_s=0.0: "SIGKILL"
     assert group.end_of("host") == ("the fork server", "SIGKILL")
     group.fork_server_end = lambda within_s=0.0: ""

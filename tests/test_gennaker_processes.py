@@ -91,7 +91,7 @@ def test_runs_and_sessions_have_the_bits_of_one_process(plan, tmp_path, temporar
     assert nothing_is_left()
     one = plan.run(x[0], transport="mem")
     with plan.session() as chip:
-        assert len(children()) == 4  # the host is this process
+        assert len(children()) == 5  # the host is this process; with the PE server
         y = [chip.step(vector) for vector in x[0]]
         chip.save(tmp_path / "state")
         there = [chip.step(vector) for vector in x[1, :3]]
@@ -119,15 +119,18 @@ def test_a_run_in_a_thread(plan):
 
 
 @pytest.mark.wide_but("PE")
-@pytest.mark.parametrize("victim", ["PE", "fork server"])
+@pytest.mark.parametrize("victim", ["PE", "PE server", "fork server"])
 def test_who_dies_is_named_and_the_session_is_over(plan, victim):
     x = numbers(3, FEATURES)
     chip = plan.session()
     chip.step(x[0])
     process = next(p for p in children() if p.name().startswith("PE("))
     line = rf"{re.escape(process.name())} died \(SIGKILL\) while RUNNING, at tick \d+"
-    if victim == "fork server":  # which takes all with it
+    if victim == "PE server":  # which takes PEs with it
         process = process.parent()
+        line = r"the PE server died \(SIGKILL\), and every PE here with it, while RUNNING, at tick \d+"
+    if victim == "fork server":  # which takes all with it
+        process = process.parent().parent()
         line = r"the fork server died \(SIGKILL\), and every process here with it, while RUNNING, at tick \d+"
     process.kill()
     with pytest.raises(gk.RunError) as caught:

@@ -32,7 +32,7 @@ from tests.tools.processes import SLOW, children, gone, sockets
 
 pytestmark = pytest.mark.timeout(240)
 
-NAMES = {"fork server", "host", "router", "PE", "launcher"}
+NAMES = {"fork server", "host", "router", "PE server", "PE", "launcher"}
 
 
 # --- what is drawn, and how it is judged ---
@@ -51,7 +51,7 @@ def test_a_trial_is_drawn_from_its_seed_and_number_alone():
 
 
 def test_under_restart_every_kind_of_process_is_killed_and_stopped():
-    trials = [draw(7, number, restart=True) for number in range(400)]
+    trials = [draw(7, number, restart=True) for number in range(600)]
     hit = {(trial.victim, trial.signal) for trial in trials}
     assert hit >= {(victim, signal) for victim in NAMES | {"worker", "agent"} for signal in ("SIGKILL", "SIGSTOP")} - {
         ("launcher", "SIGSTOP")
@@ -122,7 +122,13 @@ def quiet(stage):
 
 @pytest.mark.parametrize(
     ("victim", "number", "moment"),
-    [("fork server", "SIGSTOP", "starting PE"), ("router", "SIGKILL", "loading"), ("host", "SIGKILL", "report")],
+    [
+        ("fork server", "SIGSTOP", "starting PE"),
+        ("PE server", "SIGSTOP", "start PE"),
+        ("PE server", "SIGKILL", "start PE"),
+        ("router", "SIGKILL", "loading"),
+        ("host", "SIGKILL", "report"),
+    ],
 )
 @pytest.mark.slow
 def test_a_signal_ends_a_run_as_it_should(stage, quiet, victim, number, moment):

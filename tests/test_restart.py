@@ -63,6 +63,24 @@ def test_a_part_that_dies_or_stands_still_is_named_and_replaced(run, undisturbed
 
 
 @pytest.mark.slow
+def test_a_pe_server_that_dies_takes_its_pes_with_it_and_these_and_routers_are_replaced(run, undisturbed):
+    struck: list[int] = []
+
+    def observe(status):
+        if status["phase"] == "running" and status["tick"] > 3 and not struck:
+            struck.append(next(p.ppid() for p in children() if p.name().startswith("PE(")))
+            os.kill(struck[0], signal.SIGKILL)
+
+    outcome = run(observe=observe, pes=25, tokens=150, faults=SLOW, restart=True)
+    assert answer(outcome) == undisturbed
+    (restart,) = outcome.report["recovery"]["restarts"]
+    assert restart["part"] == "the PE server"
+    assert re.match(r"the PE server died \(SIGKILL\), and every PE here with it", restart["problem"])
+    assert gone(children)
+    assert gone(sockets)
+
+
+@pytest.mark.slow
 def test_a_fork_server_that_dies_takes_everything_with_it_and_all_of_it_is_replaced(run, undisturbed):
     struck: list[int] = []
 
@@ -101,7 +119,7 @@ def test_a_part_that_dies_again_and_again_ends_the_run_as_without_restart(run):
 def test_what_the_host_hashes_with_is_compiled_before_the_host_starts():
     """A host that compiles says nothing meanwhile, and would be taken for one that stands still."""
     (module,) = set(needed_members(LmOptions(restart=True))) - set(needed_members(LmOptions()))
-    look = f"from host.processes import fork_server; import {module} as m; fork_server._load_member({module!r})"
+    look = f"from host.processes import warm_up; import {module} as m; warm_up.load_member({module!r})"
     done = subprocess.run(  # apart: who imports the fork server becomes one, which leaves signals to its launcher
         [sys.executable, "-c", f"{look}; print(len(m._compress.signatures))"], cwd=ROOT, capture_output=True, text=True
     )  # fmt: skip

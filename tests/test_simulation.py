@@ -47,7 +47,7 @@ def test_a_schedule_is_drawn_and_played_from_its_seed_and_number_alone(stage):
     assert draw(1, 7) == draw(1, 7) != draw(2, 7)
     drawn = [draw(1, number) for number in range(300)]
     assert {strike.victim for schedule in drawn for strike in schedule.strikes} == {
-        "PE", "router", "host", "the fork server", "the launcher",
+        "PE", "router", "host", "the fork server", "the PE server", "the launcher",
     }  # fmt: skip
     assert {strike.kind for schedule in drawn for strike in schedule.strikes} == {"kill", "stop", "pause"}
     eventful = next(schedule for schedule in drawn if schedule.strikes and schedule.links)
@@ -62,7 +62,8 @@ def struck(victim, kind, at_s=0.385, **more):
     ("victim", "kind", "part"),
     [
         ("PE", "kill", "PE("), ("router", "kill", "router@0"), ("host", "kill", "host"),
-        ("the fork server", "kill", "the fork server"), ("PE", "stop", "PE("), ("router", "stop", "router@0"),
+        ("the fork server", "kill", "the fork server"), ("the PE server", "kill", "the PE server"),
+        ("PE", "stop", "PE("), ("router", "stop", "router@0"),
         ("host", "stop", "host"),
     ],
 )  # fmt: skip

@@ -125,7 +125,7 @@ def pe_of(placement):
     """The first PE of a placement, loaded."""
     pe, run = Pe(placement.pes[0].name, "router@0"), Run(placement, RandomInput(placement.network, 2, 1), Noted())
     pe.boot()
-    pe.handle("router@0", run._load(placement.pes[0]))
+    pe.handle("router@0", run.load_of(placement.pes[0]))
     return pe
 
 

@@ -19,6 +19,7 @@ from host.options import transport_named
 from host.processes.fork_environment import reserve_descriptors
 from host.processes.fork_server_link import SIGNALS
 from host.processes.parent_death import die_with, set_process_name
+from host.processes.pe_server import PeCall, PeCalls
 from host.processes.process_group import ProcessGroup
 from noc.identities import identity_of, new_secret
 from noc.wire import pack_status, unpack_status
@@ -57,6 +58,8 @@ class Agent:
             while not self._ends:
                 for name in self._processes.poll(_LOOK_S):
                     self._read(name)
+                if self._pids:
+                    self._report_starts()
                 self._report_dead()
                 self._report_usage()
                 self._ends |= time.monotonic() - self._commanded_at > LEASE_S
@@ -140,17 +143,15 @@ class Agent:
         return None
 
     def _start_pes(self) -> None:
-        from host.processes.child_main import run_pe
-
-        transport, queue = self._chips["transport"], self._chips["queue"]
-        for pe in self._chips["pes"]:
-            name, router = pe["name"], pe["router"]
-            address, identity = self._addresses[router], identity_of(name, self._secret)
-            bad = self._chips["bad"] is not None
-            self._processes.start(
-                name, run_pe, name, transport, router, address, queue, pe["slow_s"], identity, has_bad_link=bad,
-            )  # fmt: skip
-        self._report_starts()
+        chips = self._chips
+        calls = [
+            PeCall(pe["name"], pe["router"], self._addresses[pe["router"]], identity_of(pe["name"], self._secret), pe["slow_s"])
+            for pe in chips["pes"]
+        ]
+        self._processes.start_pes(
+            PeCalls(chips["transport"], chips["queue"], chips["bad"] is not None, tuple(calls), tuple(chips["samples"])),
+            stop=lambda: False,
+        )
 
     def _on_router_record(self, name: str, record: dict[str, Any]) -> None:
         if record["kind"] == "listening":

@@ -19,7 +19,7 @@ from host.errors import Exit, HostError
 from host.mapping.chip_blocks import deal_chips
 from host.options import RunOptions
 from host.processes.backend import Backend, LaunchPlan
-from host.processes.process_group import FORK_SERVER
+from host.processes.process_group import FORK_SERVER, PE_SERVER
 from host.provenance import content_sha256
 from host.run.content_store import ContentStore
 from models.families import VARIABLE, user_folders
@@ -192,7 +192,7 @@ class DaskBackend(Backend):
         return {
             "stall_s": self._options.stall_s, "bad": self._options.faults.links,
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
-            "most_bytes": self._plan["most_bytes"],
+            "most_bytes": self._plan["most_bytes"], "samples": self._plan["samples"],
             "transport": self._options.transport, "members": self._plan["members"], "keys": list(self._keys),
             "listening": [machine.interface, *self._config.transport.ports],
         }  # fmt: skip
@@ -247,7 +247,7 @@ class DaskBackend(Backend):
             case "traffic":
                 machine.traffic[record["name"]] = {"bytes": record["bytes"], "refused": record["refused"]}
             case "died":
-                name = f"{FORK_SERVER} of {machine.title}" if record["name"] == FORK_SERVER else record["name"]
+                name = f"{record['name']} of {machine.title}" if record["name"] in (FORK_SERVER, PE_SERVER) else record["name"]
                 self._records.append({**record, "name": name})
             case "cut":
                 self._records.append(record)

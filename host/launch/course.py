@@ -184,6 +184,8 @@ class Course:
                 interrupted_at = self._clock.now()
                 self._send("interrupt")
             now = self._clock.now()
+            if now - self._told_at > _TELL_S and self._backend.starts_pes:
+                self._tell_start()
             if now - awake_at > _ASLEEP_S or self._backend.starting:
                 self._host.heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
             awake_at = now
@@ -196,11 +198,16 @@ class Course:
                 return self._interrupted(self._postmortem("interrupted"))
 
     def _is_ending(self) -> bool:
-        """Tell, while many processes are being started, whether that is in vain; tell the host that it goes on."""
+        """Tell, while many processes are being started here or on other machines, whether that is in vain; tell the host that it
+        goes on.
+        """
         if self._clock.now() - self._told_at > _TELL_S:
-            self._told_at = self._clock.now()
-            self._send("starting")
+            self._tell_start()
         return bool(self._signal or self._processes.ended()) or self._silence.stopped_s() > self._options.stall_s
+
+    def _tell_start(self) -> None:
+        self._told_at = self._clock.now()
+        self._send("starting")
 
     def _take_backend_records(self) -> Outcome | None:
         """Note the backend's records; return an outcome where the run cannot go on."""

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from host.processes.fork_environment import LACKS, NO_ROUTER
-from host.processes.process_group import FORK_SERVER, End, ProcessGroup
+from host.processes.process_group import FORK_SERVER, PE_SERVER, End, ProcessGroup
 from host.run.clock import Clock
 from noc.packet import HOST, chip_of, router_name
 
 _LOOK_S = 0.05
+_TAKE_OTHERS = (FORK_SERVER, PE_SERVER)  # with them, when they die; on another machine its title follows
 
 
 class Blame(NamedTuple):
@@ -35,10 +36,10 @@ def describe_death(
 
 def death_line(end: End, when: str) -> str:
     """Return the line on a death."""
-    if not end.who.startswith(FORK_SERVER):
+    if not end.who.startswith(_TAKE_OTHERS):
         return f"{end.who} died ({end.how}) {when}"
-    where = "here" if end.who == FORK_SERVER else "there"
-    return f"{end.who} died ({end.how}), and every process {where} with it, {when}"
+    whoever, where = "PE" if end.who.startswith(PE_SERVER) else "process", "here" if end.who in _TAKE_OTHERS else "there"
+    return f"{end.who} died ({end.how}), and every {whoever} {where} with it, {when}"
 
 
 def cause_of_death(
@@ -47,7 +48,7 @@ def cause_of_death(
     """Return whose death explains those of others, and how many of them have died on their own.
 
     `dead`: who has died by now. `reported`: how, of those on other machines. A PE whose router is gone follows that one, which
-    may be noticed up to `within_s` later; whatever the fork server has made follows that.
+    may be noticed up to `within_s` later; whatever the fork server or the PE server has made follows that.
     """
 
     def end_of(name: str) -> End:
@@ -56,15 +57,16 @@ def cause_of_death(
     ended = dead()
     # Who has left in order follows a death that was told to him before it was seen here.
     names = [name for name in ended if name in reported or not processes.has_left(name)] or ended
-    of_fork_servers = [n for n in names if n.startswith(FORK_SERVER)]
-    end = end_of(next((n for n in (*of_fork_servers, *names) if not _is_host_or_router(n)), names[0]))
+    servers = [name for who in _TAKE_OTHERS for name in names if name.startswith(who)]
+    end = end_of(next((n for n in (*servers, *names) if not _is_host_or_router(n)), names[0]))
     if end.how == LACKS[NO_ROUTER]:
         deadline = clock.now() + within_s
         while not (routers := [n for n in dead() if n != HOST and _is_host_or_router(n)]) and clock.now() < deadline:
             clock.sleep(_LOOK_S)
         if routers:
             end = end_of(routers[0])
-    return end, 0 if end.who.startswith(FORK_SERVER) else len(names) - 1
+    others = [name for name in names if name != end.who and not name.startswith(_TAKE_OTHERS)]
+    return end, 0 if end.who.startswith(_TAKE_OTHERS) else len(others)
 
 
 def blame_stopped(problem: str, processes: ProcessGroup) -> Blame:

@@ -13,7 +13,8 @@ from typing import Any
 
 from host.options import RunOptions, transport_named
 from host.processes.fork_environment import reserve_descriptors
-from host.processes.process_group import ProcessGroup
+from host.processes.pe_server import PeCall, PeCalls
+from host.processes.process_group import PE_SERVER, ProcessGroup
 from noc.identities import identity_of, new_secret
 from noc.packet import HOST, chip_of, router_name
 
@@ -46,8 +47,13 @@ class Backend:
         """Start the routers; a record `routers` follows. HostError where there is no room."""
         raise NotImplementedError
 
+    @property
+    def starts_pes(self) -> bool:
+        """Whether there are PEs still to be started here, and somebody is at work on that."""
+        return False
+
     def start_pes(self, stop: Callable[[], bool]) -> None:
-        """Start the PEs, until `stop` returns True."""
+        """Start the PEs, or have them started; where that is waited for, until `stop` returns True."""
         raise NotImplementedError
 
     def take_records(self) -> list[dict[str, Any]]:
@@ -125,24 +131,26 @@ class LocalBackend(Backend):
         address, identity = self._addresses[routers[0]["name"]], identity_of(HOST, self._secret)
         self._records.append({"kind": "routers", "queue": queue, "address": address, "identity": identity})
 
-    def start_pes(self, stop: Callable[[], bool]) -> None:
-        """Start the PEs one after another."""
-        from host.processes.child_main import run_pe
+    @property
+    def starts_pes(self) -> bool:
+        """Whether there are PEs still to be started, and the PE server is at work on that."""
+        return self._processes.starts_pes
 
-        for name in (pe["name"] for pe in self._plan["layout"]["pes"]):
-            if stop():
-                return
+    def start_pes(self, stop: Callable[[], bool]) -> None:
+        """Have the PEs started, one after another."""
+        plan, addresses = self._plan, self._addresses
+        calls = []
+        for name in (pe["name"] for pe in plan["layout"]["pes"]):
             router, slow_s = router_name(chip_of(name)), self._faults.slow.get(name, 0.0)
-            address = self._addresses[router]
-            identity = identity_of(name, self._secret)
-            self._processes.start(
-                name, run_pe, name, self._transport, router, address, self._plan["queue"], slow_s, identity,
-                has_bad_link=self._faults.links is not None,
-            )  # fmt: skip
+            calls.append(PeCall(name, router, addresses[router], identity_of(name, self._secret), slow_s))
+        has_bad_link = self._faults.links is not None
+        pes = PeCalls(self._transport, plan["queue"], has_bad_link, tuple(calls), tuple(plan["samples"]))
+        self._processes.start_pes(pes, stop)
 
     def reset(self) -> None:
         """End all routers and PEs, and forget them."""
-        self._processes.drop([*self._addresses, *(pe["name"] for pe in self._plan["layout"]["pes"])] if self._plan else [])
+        pes = [pe["name"] for pe in self._plan["layout"]["pes"]] if self._plan else []
+        self._processes.drop([*self._addresses, PE_SERVER, *pes])
         self._records = []
 
     def process_count(self) -> int:

@@ -1,4 +1,5 @@
-"""Entry points of the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
+"""Entry points of the processes of routers and the host (`host/processes/pe_server.py`: PEs). Each dies with its parent, and none
+reacts to Ctrl-C.
 
 The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`,
 `running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `starting`, `again`, `interrupt`, `postmortem` and
@@ -6,16 +7,14 @@ The host process speaks to the launcher over a pipe in small records (`noc/wire.
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
-import logging
 import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from host.errors import Exit
 from host.options import transport_named
@@ -29,12 +28,11 @@ from host.processes.fork_environment import (
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
-from noc.serve import IDLE_S, post, serve
-from noc.transport import FramedTransport, Transport, TransportError, Unreachable
+from noc.serve import post, serve
+from noc.transport import Transport, TransportError, Unreachable
 from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
-_M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
 _ROUTER_IDLE_S = 0.5  # without any message, before a router asks for what may have been lost: sockets here lose nothing
 _BAD_IDLE_S = 0.01  # where links lose on purpose
 _COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
@@ -51,14 +49,15 @@ def refuse(problem: str, code: int = int(Exit.USAGE)) -> None:
 def load(compile_s: float) -> None:
     """Import in the fork server what its children run (the launcher stays without it), and note how long it compiled kernels."""
     global _compile_s  # noqa: PLW0603 - set once, before the first fork
-    import host.run.host_process  # noqa: F401
-
-    if module := os.environ.get(PRELOAD_VARIABLE):
+    for module in ("host.run.host_process", "host.processes.pe_server", "pe.core", "pe.link", "noc.link_end"):
         importlib.import_module(module)
+
+    if preload := os.environ.get(PRELOAD_VARIABLE):
+        importlib.import_module(preload)
     _compile_s = compile_s
 
 
-def _prepare_process(name: str) -> None:
+def prepare_process(name: str) -> None:
     """Die with the fork server, show `name` in process listings, and leave Ctrl-C to the launcher."""
     die_with_fork_server()
     set_process_name(name)
@@ -67,49 +66,20 @@ def _prepare_process(name: str) -> None:
     signal.signal(signal.SIGCONT, signal.SIG_DFL)
 
 
+def code_of_lack(error: Exception) -> int | None:
+    """Return the exit code that says that the system has no memory to give, or that a PE's router is gone; None for a bug."""
+    if isinstance(error, MemoryError):
+        return code_for_lack(error) or 1
+    return NO_ROUTER if isinstance(error, Unreachable) else None
+
+
 @contextlib.contextmanager
 def _leaving_with_what_lacks() -> Iterator[None]:
-    """Leave with the exit code that says so where the system has no memory to give, or a PE's router is gone."""
+    """Leave with the exit code that says so where something is lacking."""
     try:
         yield
-    except MemoryError as error:
-        os._exit(code_for_lack(error) or 1)
-    except Unreachable:
-        os._exit(NO_ROUTER)
-
-
-@_leaving_with_what_lacks()
-def run_pe(
-    name: str, scheme: str, router: str, address: str, queue: int, slow_s: float, identity: bytes, *, has_bad_link: bool = False
-) -> None:  # fmt: skip
-    """Run one processing element until it is stopped. `scheme`: the transport's name; `identity`: what it shows its router;
-    `has_bad_link`: messages will be lost on purpose.
-    """
-    _prepare_process(name)
-    # What is wrong with the kernel cache, the host says. A level would be set on every logger, and their pages copied.
-    logging.getLogger("gennaker").disabled = True
-    # A tick makes no reference cycles, and a collection would touch, and so copy, pages shared with the fork server.
-    gc.disable()
-    # Shards come in large messages that are used once: their memory goes back to the system when it is freed.
-    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-    way = transport_named(scheme)
-    transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, peer=router, identity=identity)
-    from pe.core import Pe
-    from pe.link import PeLink
-
-    core = Pe(name, router)
-    link, idle_s = PeLink(core, router, lingers=has_bad_link), _BAD_IDLE_S if has_bad_link else IDLE_S
-    post(transport, link.boot())
-    if slow_s:
-        serve(link, transport, lambda _: time.sleep(slow_s), idle_s=idle_s)
-    elif hasattr(transport, "send_framed"):  # asking for the whole protocol would take longer than all else here
-        from pe.socket_loop import SocketLoop
-
-        loop = SocketLoop(core, cast(FramedTransport, transport), link, idle_s)
-        serve(link, transport, fast_path=loop, idle_s=idle_s)
-    else:
-        serve(link, transport, idle_s=idle_s)
-    transport.close()
+    except (MemoryError, Unreachable) as error:
+        os._exit(code_of_lack(error) or 1)
 
 
 RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
@@ -127,7 +97,7 @@ def run_router(
     `most_bytes`: of a message; `remote`: for peers on other machines; `store`: folder of content from other machines; `bad`: what
     its links do to messages (`LinkFaults`).
     """
-    _prepare_process(name)
+    prepare_process(name)
     raise_descriptor_limit()
     gc.disable()
     links = Wiring(*wiring)
@@ -195,7 +165,7 @@ def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_fol
     """Run the host until the run has ended or the launcher is gone. `content_folder`: for what PEs on other machines load;
     `resume`: go on from the journal in `folder`.
     """
-    _prepare_process(HOST)
+    prepare_process(HOST)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
         if _refusal:
             pipe.send_bytes(pack_status({"kind": "refused", **_refusal, "is_cold": True}))

@@ -95,7 +95,8 @@ class ForkServerLink:
             raise self.failed_start(name, error) from error
         # Else each start asks every child whether it lives.
         multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
-        child = Child(name, process)
+        assert process.pid is not None
+        child = Child(name, process.pid, process)
         self._pids.add(child.pid)
         return child
 

@@ -1,4 +1,4 @@
-"""Every process dies with its parent: the fork server with the launcher, its children with the fork server.
+"""Every process dies with its parent: the fork server with the launcher, its children with the fork server, PEs with the PE server.
 
 It uses Linux's parent-death signal, so it holds even where the parent is killed and cannot clean up.
 """
@@ -13,20 +13,21 @@ import time
 LAUNCHER_VARIABLE = "GENNAKER_LAUNCHER_PID"  # tells the fork server whose child it is
 FOLDER_VARIABLE = "GENNAKER_LAUNCHER_FOLDER"  # and where multiprocessing keeps its listening socket
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_prctl = ctypes.CDLL(None).prctl  # once: to ask for it makes classes, in each process anew
 _NAME_BYTES = 15
 _REMOVALS, _REMOVE_AGAIN_S = 20, 0.1
-_fork_server_pid = 0  # in the fork server and its children
+_fork_server_pid = 0  # in the fork server and its children, or the PE server and its own
 
 
 def die_with(parent_pid: int) -> None:
     """Make the kernel kill this process when its parent dies; leave at once where it is dead already."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
         os._exit(0)
 
 
 def note_fork_server() -> None:
-    """Note this process as the fork server, with which the processes forked from it die."""
+    """Note this process as one that forks others, which die with it: the fork server, or the PE server."""
     global _fork_server_pid  # noqa: PLW0603 - set once, before the first fork
     _fork_server_pid = os.getpid()
 
@@ -47,7 +48,7 @@ def die_and_remove(parent_pid: int, folder: str) -> None:
 
     # The one signal that also wakes a process that is stopped. After a Ctrl-Z it comes as well, and means nothing.
     signal.signal(signal.SIGCONT, leave_if_orphaned)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
     leave_if_orphaned()
 
     def remove_when_orphaned() -> None:
@@ -69,4 +70,4 @@ def remove_folder(folder: str) -> None:
 
 def set_process_name(name: str) -> None:
     """Show the process under `name` (its first 15 bytes) in process listings."""
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES], 0, 0, 0)
+    _prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES], 0, 0, 0)

@@ -11,20 +11,25 @@ import selectors
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from host.processes.child import UNKNOWN_CODE, Child
+from host.errors import Exit, HostError
+from host.processes.child import UNKNOWN_CODE, Child, has_descriptors
 from host.processes.control_groups import out_of_memory_kills
 from host.processes.fork_environment import LACKS
 from host.processes.fork_server_link import ForkServerLink, make_folder
 from host.processes.kernel_view import cpu_ticks_of, is_at_work, is_stopped
 from host.processes.machine_state import cpu_s, uss_bytes
+from host.processes.pe_server import PeCalls, run_pe, run_pe_server
+from host.processes.pe_starts import PeStarts
 
 FORK_SERVER = "the fork server"
+PE_SERVER = "the PE server"
 _MEASURED_PES = 24  # whose memory is looked at: a look takes more than a millisecond
 _LEAVE_S = 3.0  # for stopped processes to be gone
+_REAP_S = 0.5  # for the PE server to ask how its PEs have ended
 _DEATH_S = 0.5  # for how a process ended to be known
 _FORK_SERVER_DEATH_S = 5.0  # for a fork server to be gone that has left its children; the kernel ends it in its own time
 _STALL_S = 30.0
@@ -41,7 +46,8 @@ class End(NamedTuple):
 class ProcessGroup:
     """Processes by name, and the pipes to them.
 
-    `started` is called with each process name and pid, as they start; `stall_s` is how long the fork server may stand still
+    `started` is called with each process name and pid, as they start, but for what only starts others; `stall_s` is how long the
+    fork server may stand still
     while it is waited for.
     """
 
@@ -53,6 +59,8 @@ class ProcessGroup:
         self._selector = selectors.DefaultSelector()
         self._pipes: list[Any] = []
         self._ended: set[str] = set()
+        self._starts: PeStarts | None = None  # while a PE server has PEs to start
+        self._pe_pipe: Any = None  # as long as there is a PE server
         self._kills_before = out_of_memory_kills()
 
     def start_fork_server(self, preload: str = "", members: Iterable[str] = (), options: str = "") -> None:
@@ -94,13 +102,84 @@ class ProcessGroup:
 
     def start(self, name: str, target: Callable[..., None], *args: Any, **named: Any) -> None:
         """Start a process; HostError, one line, where the fork server is gone or stands still, or the system refuses."""
-        child = self._children[name] = self._fork_server.fork(name, target, args, named)
-        self._selector.register(child, selectors.EVENT_READ, name)
-        self._on_start(name, child.pid)
+        self._add(self._fork_server.fork(name, target, args, named))
 
-    def drop(self, names: Iterable[str]) -> None:
+    def start_pes(self, pes: PeCalls, stop: Callable[[], bool]) -> None:
+        """Have PEs started, in order, by a PE server; `poll` notes who has been. HostError as `start`, here or there.
+
+        Where the system has no descriptors of processes, they are started here one after another, until `stop` returns True.
+        """
+        if not has_descriptors():
+            for call in pes.calls:
+                if stop():
+                    return
+                self.start(call.name, run_pe, pes._replace(calls=(call,), samples=()))
+            return
+        self._pe_pipe, child_end = self._fork_server.open_pipe()
+        self.start(PE_SERVER, run_pe_server, child_end)
+        child_end.close()
+        self._starts = PeStarts(self._pe_pipe, (call.name for call in pes.calls))
+        self._selector.register(self._pe_pipe, selectors.EVENT_READ, self._starts)
+        try:
+            self._starts.ask(pes, self._fork_server.stall_s)
+        except BlockingIOError:
+            self._children[PE_SERVER].kill()
+            what = f"stalled: the PE server did not hear which PEs to start for {self._fork_server.stall_s:.0f} s"
+            raise HostError(what, Exit.STALLED) from None
+
+    @property
+    def starts_pes(self) -> bool:
+        """Whether there are PEs still to be started, and the PE server has used processor time since this was last asked."""
+        if self._starts is None:
+            return False
+        before_s, self._starts.worked_s = self._starts.worked_s, self.worked_s(PE_SERVER)
+        return self._starts.worked_s > before_s
+
+    def _take_starts(self, starts: PeStarts) -> None:
+        try:
+            for name, pid in starts.take():
+                self._add(Child(name, pid))
+        except OSError as error:
+            self._forget_starts()
+            raise self._fork_server.failed_start(starts.names[0], error) from error
+        if not starts.names:
+            self._forget_starts()
+
+    def _forget_starts(self) -> None:
+        if self._starts is not None:
+            self._selector.unregister(self._starts.pipe)
+            self._starts = None
+
+    def _end_pe_server(self) -> None:
+        """End the PE server, behind its PEs, whose ends it asks for first, so that nobody need."""
+        self._forget_starts()
+        if self._pe_pipe is not None:
+            self._pe_pipe.close()
+            self._pe_pipe = None
+        server = self._children.pop(PE_SERVER, None)
+        if server is not None:
+            server.has_ended(_REAP_S)
+            server.kill()
+            server.has_ended(_LEAVE_S)
+            if PE_SERVER not in self._ended:
+                self._selector.unregister(server)
+            self._ended.discard(PE_SERVER)
+            server.release()
+
+    def _add(self, child: Child) -> None:
+        self._children[child.name] = child
+        if child.is_gone:
+            self._ended.add(child.name)
+            return
+        self._selector.register(child, selectors.EVENT_READ, child.name)
+        if child.name != PE_SERVER:
+            self._on_start(child.name, child.pid)
+
+    def drop(self, names: Collection[str]) -> None:
         """End these processes, as far as there are such, and forget them, so that others can have their names."""
-        children = [self._children.pop(name) for name in names if name in self._children]
+        if PE_SERVER in names and self._starts is not None:
+            self._children[PE_SERVER].kill()  # before it starts more
+        children = [self._children.pop(name) for name in names if name in self._children and name != PE_SERVER]
         for child in children:
             if child.name not in self._ended:
                 self._selector.unregister(child)
@@ -109,12 +188,18 @@ class ProcessGroup:
         for child in children:
             self._ended.discard(child.name)
             child.release()
+        if PE_SERVER in names:
+            self._end_pe_server()
 
     def poll(self, timeout_s: float) -> set[str]:
-        """Note which processes have ended (asking each would cost too much); return the names of pipes that are readable."""
+        """Note which processes have ended (asking each would cost too much), and which PEs have been started; return the names of
+        pipes that are readable. HostError where a PE was to be started and could not be.
+        """
         readable: set[str] = set()
         for key, _ in self._selector.select(timeout_s):
-            if isinstance(key.data, tuple):
+            if isinstance(key.data, PeStarts):
+                self._take_starts(key.data)
+            elif isinstance(key.data, tuple):
                 readable |= {*key.data}
             else:
                 self._selector.unregister(key.fileobj)
@@ -147,13 +232,16 @@ class ProcessGroup:
         return [name for name in self._children if self.is_stopped(name)]
 
     def end_of(self, name: str, within_s: float = _DEATH_S) -> End:
-        """Return whose end a process's was, its own or that of the fork server, which takes all with it; and how that one ended: by
-        a signal, with what that hints at, or with an exit code.
+        """Return whose end a process's was, its own or that of the fork server or the PE server, which take all of theirs with
+        them; and how that one ended: by a signal, with what that hints at, or with an exit code.
         """
-        code = self._children[name].exit_code(within_s)
+        child, server = self._children[name], self._children.get(PE_SERVER)
+        code = child.exit_code(within_s)
         # Killed with the fork server, or just before it: the kernel ends that one within microseconds of its children.
         # A child that waits for its start ends in order where that one's end of the pipe is gone.
         limits_s = {UNKNOWN_CODE: _FORK_SERVER_DEATH_S, -signal.SIGKILL: _DEATH_S / 10, 0: _DEATH_S}
+        if code in limits_s and child.is_of_pe_server and server is not None:  # which ends with the fork server, too
+            return self.end_of(PE_SERVER) if server.has_ended(limits_s[code]) else End(name, self._describe_code(code))
         if code in limits_s and (how := self.fork_server_end(limits_s[code])):
             return End(FORK_SERVER, how)
         return End(name, self._describe_code(code))
@@ -178,12 +266,12 @@ class ProcessGroup:
         return how + (": it ran past its memory" if how in ("SIGSEGV", "SIGBUS") else "")
 
     def __len__(self) -> int:
-        """Return how many processes have been started."""
-        return len(self._children)
+        """Return how many processes have been started, beside those that only start others."""
+        return len(self._children) - (PE_SERVER in self._children)
 
     def uss_bytes(self, leave_out: Iterable[str] = (), at_most: int = _MEASURED_PES) -> int | None:
         """Return the median unique set size of about `at_most` processes: what would be freed if one ended; None: not readable."""
-        excluded = set(leave_out)
+        excluded = {PE_SERVER, *leave_out}
         pids = [child.pid for name, child in self._children.items() if name not in excluded]
         sizes = [size for pid in pids[:: 1 + len(pids) // at_most] if (size := uss_bytes(pid))]
         return int(statistics.median(sizes)) if sizes else None
@@ -197,15 +285,19 @@ class ProcessGroup:
 
         However many there are, that takes at most `patience_s` and three seconds more: the kernel is asked, not the fork server.
         """
-        _wait_for_end(self._children.values(), patience_s)
-        for child in self._children.values():
+        if self._starts is not None:
+            self._children[PE_SERVER].kill()  # before it starts more
+        children = [child for name, child in self._children.items() if name != PE_SERVER]
+        _wait_for_end(children, patience_s)
+        for child in children:
             child.kill()  # also ends one that is stopped
-        _wait_for_end(self._children.values(), _LEAVE_S)
+        _wait_for_end(children, _LEAVE_S)
+        self._end_pe_server()
         self._fork_server.end_if_useless(is_cold=self.fork_server_is_cold)
         self._selector.close()
         for pipe in self._pipes:
             pipe.close()
-        for child in self._children.values():
+        for child in children:
             child.release()
 
 

@@ -14,11 +14,11 @@ from host.processes.machine_state import count_tasks, free_memory_bytes
 
 # Measured with 5 to 150 PEs, and rounded down.
 _START_BYTES = 130_000_000  # the fork server with all kernels, the host, and what keeps track of them
-_START_TASKS = 7  # the same, a process that compiles, and the host's threads
+_START_TASKS = 7  # the same, processes that compile, and the host's threads
 _START_ADDRESSES = 600_000_000  # of each process; the compiler takes the most
 _START_DATA_BYTES = 300_000_000  # of each process; with less, OpenBLAS asks for ever
 _START_DESCRIPTORS = 32
-_PE_BYTES, _ROUTER_BYTES = 4_000_000, 4_000_000
+_PE_BYTES, _ROUTER_BYTES = 3_000_000, 4_000_000
 _PE_TASKS, _ROUTER_TASKS = 1, 3  # a router has ZeroMQ's two threads
 _MANY_TASKS = 20_000  # more than a run can have
 
@@ -63,7 +63,7 @@ def shortage_for(pes: int, routers: int) -> str | None:
     """Return what is lacking here for so many PEs and routers, once fork server and host run; None where nothing is."""
     need = {
         "memory_bytes": _PE_BYTES * pes + _ROUTER_BYTES * routers,
-        "tasks": _PE_TASKS * pes + _ROUTER_TASKS * routers,
+        "tasks": _PE_TASKS * pes + _ROUTER_TASKS * routers + 1,  # and the PE server
     }
     return _shortage_here(f"no room for {pes} PEs", need)
 

@@ -10,8 +10,11 @@ from host.run.run import Run
 from host.workloads.contract import Job
 from host.workloads.registry import workload_of
 from noc.packet import chip_of
+from noc.wire import encode
 from noc.wiring import wiring_of
 from pe.sram import footprint
+
+_MOST_SAMPLES = 4
 
 
 def layout_of(job: Job, run: Run) -> dict[str, Any]:
@@ -29,8 +32,6 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
     layers = [
         {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
     ]
-    kernels = {network.populations[n].kernel for n in network.layers}
-    queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
     links = [
         {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
         for link in machine.links
@@ -40,10 +41,30 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
         "pes": pes, "layers": layers, "shown": dict(job.shown), "links": links,
         "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
     }  # fmt: skip
+    processes = transport_named(job.options.transport).PROCESSES
     return {
-        "layout": layout, "mapping": job.placement.table(), "queue": queue, "most_bytes": most_message_bytes(run),
-        "members": [f"models.formats.{job.options.format}", *(f"models.kernels.{name}" for name in sorted(kernels))],
-        "processes": transport_named(job.options.transport).PROCESSES,
-        "table_entries": job.placement.chip.router_entries, "stored": run.stored,
-        "routers": [{"name": name, "wiring": list(wiring_of(machine, chip_of(name)))} for name in reversed(run.routers)],
+        "layout": layout, "mapping": job.placement.table(), "processes": processes, "stored": run.stored,
+        **(processes_of(run) if processes else {}),
     }  # fmt: skip
+
+
+def processes_of(run: Run) -> dict[str, Any]:
+    """Return what whoever starts a run's routers and PEs must know."""
+    placement, network = run.placement, run.placement.network
+    kernels = {network.populations[n].kernel for n in network.layers}
+    return {
+        # A window of messages from every sender, and as many letters.
+        "queue": 2 * (run.window + len(network.layers)) * (len(placement.pes) + 2), "most_bytes": most_message_bytes(run),
+        "members": [f"models.formats.{placement.request.format}", *(f"models.kernels.{name}" for name in sorted(kernels))],
+        "table_entries": placement.chip.router_entries, "samples": _samples(run),
+        "routers": [
+            {"name": name, "wiring": list(wiring_of(placement.machine, chip_of(name)))} for name in reversed(run.routers)
+        ],
+    }  # fmt: skip
+
+
+def _samples(run: Run) -> list[bytes]:
+    """Return the loads of a few PEs, of different neuron models each: what a PE server rehearses with."""
+    populations, pes = run.placement.network.populations, run.placement.pes
+    of_kinds = {tuple(populations[part.population].kernel for part in placed.share): placed for placed in reversed(pes)}
+    return [encode(run.load_of(placed)) for placed in [*of_kinds.values()][:_MOST_SAMPLES]]

@@ -137,7 +137,7 @@ class Run:
 
     def loads(self) -> Iterator[tuple[str, bytes]]:
         """Yield each PE's name and packed `Load`."""
-        yield from ((placed.name, encode(self._load(placed))) for placed in self.placement.pes)
+        yield from ((placed.name, encode(self.load_of(placed))) for placed in self.placement.pes)
 
     def begin(self) -> Outgoing:
         """Configure the routers, the nearest first: the way to the others leads through them."""
@@ -183,7 +183,7 @@ class Run:
         match message:
             case packet.Hello(pid):
                 self.pids[peer] = pid
-                return self._send_load_by_hash(peer) if self.stored else self._to(peer, self._load(self._placed[peer]))
+                return self._send_load_by_hash(peer) if self.stored else self._to(peer, self.load_of(self._placed[peer]))
             case packet.Loaded():
                 if all(state is State.LOADED for state in self.states.values()):
                     return self._start() if self.filling.done else [self._letter_to(*piece) for piece in self.filling.begin()]
@@ -230,7 +230,8 @@ class Run:
         self.states[name] = advance(name, self.states[name], packet.Load)
         return [self._letter_to(router_name(chip_of(name)), packet.Hand(name, self.stored[name]))]
 
-    def _load(self, placed: PlacedPe) -> packet.Load:
+    def load_of(self, placed: PlacedPe) -> packet.Load:
+        """Return what a PE is loaded with: its shards, and what it must know of the run."""
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
         probes = {part.population: list(self.probes.get(part.population, ())) for part in placed.share}

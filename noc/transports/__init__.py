@@ -12,6 +12,9 @@ Contract of a scheme's file:
   its identity.
 - `connect_pe(name, address, queue, peer=, identity=)`, where a PE's way is another than the host's. A PE whose transport is a
   `FramedTransport` makes its ticks in one compiled loop.
+- `connect_ahead`, which is called as `connect_pe`, where a connection may be made before the PE's process is forked: without a
+  thread, with no descriptor but its `descriptor`, and with `release()` for who has only made it. And `scripted_pe(name, peer=,
+  messages=)`: such a connection on which these have come, and its other end, which is to be kept meanwhile.
 - `JOINS_MACHINES`, where it is so: what `listen` returns has a `socket` that can be polled beside the links to other machines
   (`noc/transport_tcp.py`), so that it goes with `--cluster`.
 - With `PROCESSES = False`, in the place of all that: `network(shuffle_seed)`, what all endpoints are attached to.

@@ -10,7 +10,7 @@ import ctypes
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -19,12 +19,12 @@ import zmq
 from noc.identities import STRANGER, identity_of, name_in
 from noc.transport import TransportError
 from noc.wire import MAX_MESSAGE_BYTES
-from noc.zmtp import ZmtpTransport
+from noc.zmtp import ZmtpTransport, scripted
 
 PROCESSES = True
 JOINS_MACHINES = True
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
-_CALL_AGAIN_MS = 10  # between two calls to a neighbour that is not up yet
+_CALL_AGAIN_MS = 10  # between two calls to a router that is not up yet
 AWAKE_S = 30e-6  # that a router looks out for the next message before it sleeps: to be woken takes as long
 _CLOSE_LINGER_MS = 200  # enough for a last `Stopped` or `Fault`, short enough for any exit
 # Plain integers: combining the library's flags anew for each message costs more than the send itself.
@@ -78,6 +78,14 @@ def connect(name: str, address: str, queue: int, *, peer: str, identity: bytes) 
 def connect_pe(name: str, address: str, queue: int, *, peer: str, identity: bytes) -> ZmtpTransport:  # noqa: ARG001 - no queue
     """Return a PE's end of a connection, which speaks ZeroMQ's wire protocol by itself, and waits where it cannot send."""
     return ZmtpTransport(name, address, peer=peer, identity=identity)
+
+
+connect_ahead = connect_pe  # it has no thread
+
+
+def scripted_pe(name: str, *, peer: str, messages: Sequence[bytes]) -> tuple[ZmtpTransport, Any]:
+    """Return a PE's end of a connection on which its router has said all that it will, and the router's end, to be kept so long."""
+    return scripted(name, peer, messages)
 
 
 class RouterSocket:
@@ -207,6 +215,7 @@ class DealerSocket:
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self.socket.setsockopt(zmq.ROUTING_ID, identity)
         self.socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
+        self.socket.setsockopt(zmq.RECONNECT_IVL, _CALL_AGAIN_MS)
         self.socket.connect(address)
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:

@@ -32,7 +32,7 @@ def children() -> list[psutil.Process]:
     return [
         p
         for p in psutil.Process().children(recursive=True)
-        if re.match(r"PE\(|router@|host$", p.name()) and p.status() != psutil.STATUS_ZOMBIE
+        if re.match(r"PE\(|PE server$|router@|host$", p.name()) and p.status() != psutil.STATUS_ZOMBIE
     ]
 
 

@@ -248,13 +248,18 @@ class _Play:
         for process in marked(self._token):
             with contextlib.suppress(psutil.Error):
                 left.append(f"process {_kind(process) or process.name()} ({process.status()})")
-        left += [f"file {path.relative_to(self._temporary)}" for path in self._temporary.rglob("*")][:8]
+        with contextlib.suppress(FileNotFoundError):  # a folder that is just removed
+            left += [f"file {path.relative_to(self._temporary)}" for path in self._temporary.rglob("*")][:8]
         return left + [f"shared memory {name}" for name in self._shared if Path("/dev/shm", name).exists()]
 
 
 def _kind(process: psutil.Process) -> str:
     """Return the kind of a process of a run, "" for none that is hit."""
     name, line = process.name(), " ".join(process.cmdline())
+    if name == "PE server":
+        with contextlib.suppress(psutil.Error):
+            parent = process.parent()
+            return "child" if parent is not None and parent.name() == name else name  # a PE that has no name yet
     if name == "host" or name.startswith(("router@", "PE(")):
         return name if name == "host" else "router" if name.startswith("router@") else "PE"
     marks = {

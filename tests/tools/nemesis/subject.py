@@ -49,23 +49,33 @@ def kind_of(name: str) -> str:
 def tap_launcher(talk: Talk) -> None:
     """Let the launcher of this process tell its moments."""
     from host.launch import launcher
-    from host.processes.process_group import ProcessGroup
+    from host.processes.process_group import PE_SERVER, ProcessGroup
 
-    start, fork, on_record, send, end = (
-        ProcessGroup.start, ProcessGroup.start_fork_server, launcher.Launcher._on_record, launcher.Launcher._send,
-        launcher.Launcher._end,
+    start, start_pes, add, fork = (
+        ProcessGroup.start, ProcessGroup.start_pes, ProcessGroup._add, ProcessGroup.start_fork_server,
     )  # fmt: skip
+    on_record, send, end = launcher.Launcher._on_record, launcher.Launcher._send, launcher.Launcher._end
     pes: list[str] = []
 
     def start_and_tell(self: Any, name: str, *rest: Any, **named: Any) -> None:
+        if name == PE_SERVER:  # `start_pes` tells
+            return start(self, name, *rest, **named)
         kind = kind_of(name)
-        late = kind != "PE" or len(pes) >= int(talk.share * 20)
-        pes.extend([name] if kind == "PE" else [])
-        if late:
-            talk.tell(f"starting {kind}")
+        talk.tell(f"starting {kind}")
         start(self, name, *rest, **named)
-        if late:
-            talk.tell(f"start {kind}")
+        talk.tell(f"start {kind}")
+        return None
+
+    def start_pes_and_tell(self: Any, *arguments: Any) -> None:
+        talk.tell("starting PE")
+        start_pes(self, *arguments)
+
+    def add_and_tell(self: Any, child: Any) -> None:
+        add(self, child)
+        if child.name.startswith("PE("):
+            pes.append(child.name)
+            if len(pes) > int(talk.share * 20):
+                talk.tell("start PE")
 
     def fork_and_tell(self: Any, *arguments: Any, **named: Any) -> None:
         fork(self, *arguments, **named)
@@ -92,6 +102,7 @@ def tap_launcher(talk: Talk) -> None:
         talk.tell("ended")
 
     ProcessGroup.start, ProcessGroup.start_fork_server = start_and_tell, fork_and_tell  # type: ignore[method-assign]
+    ProcessGroup.start_pes, ProcessGroup._add = start_pes_and_tell, add_and_tell  # type: ignore[method-assign]
     launcher.Launcher._on_record, launcher.Launcher._send = tell_record, send_and_tell  # type: ignore[method-assign]
     launcher.Launcher._end = end_and_tell  # type: ignore[method-assign]
 

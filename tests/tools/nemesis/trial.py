@@ -12,7 +12,7 @@ _ENDS = (6, 2, 6, 0, 0, 0)  # of a run that replaces whoever is hit: only what e
 
 # A moment is what the subject says of its life (`subject.py`); who lives then can be hit. `start PE` is the start of a drawn one.
 _FEW, _HOST = ("launcher", "fork server"), ("launcher", "fork server", "host")
-_ROUTER, _ALL = (*_HOST, "router"), (*_HOST, "router", "PE")
+_ROUTER, _ALL = (*_HOST, "router"), (*_HOST, "router", "PE server", "PE")
 _LIVES = {
     "forked": _FEW, "starting host": _FEW, "start host": _HOST, "mapped": _HOST, "start router": _ROUTER,
     "starting PE": _ROUTER, "start PE": _ALL, "routed": _ROUTER, "loading": _ALL, "running": _ALL, "tick": _ALL, "reading": _ALL,
@@ -22,7 +22,7 @@ _OF_CLUSTER = {
     "mapped": ("worker",), "attended": ("worker", "agent"), "loading": ("worker", "agent"), "running": ("worker", "agent"),
     "tick": ("worker", "agent"), "report": ("worker", "agent"), "stop": ("worker", "agent"), "end": ("worker", "agent"),
 }  # fmt: skip
-_SESSION = ("launcher", "helper", "fork server", "router", "PE")
+_SESSION = ("launcher", "helper", "fork server", "router", "PE server", "PE")
 _OF_PROGRAM = {  # what a Python program sees of a run by its helper, and of a session
     "run": {
         "helper": ("launcher", "helper"), "starting": ("launcher", "helper", "fork server", "host"),

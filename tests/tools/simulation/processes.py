@@ -9,7 +9,8 @@ from typing import Any
 
 from host.errors import Exit, HostError
 from host.processes.fork_environment import LACKS, NO_ROUTER
-from host.processes.process_group import FORK_SERVER, End
+from host.processes.pe_server import PeCall, PeCalls
+from host.processes.process_group import FORK_SERVER, PE_SERVER, End
 from noc.bad_links import BadLinks, LinkFaults
 from noc.packet import chip_of, router_name
 from noc.router import ChipRouter
@@ -66,8 +67,13 @@ class SimulatedGroup:
         self._news = True
 
     def names(self) -> list[str]:
-        """Return who lives."""
-        return [name for name, process in self._processes.items() if process.code is None]
+        """Return who lives, but for who only starts others."""
+        return [name for name, process in self._processes.items() if process.code is None and name != PE_SERVER]
+
+    def end_pes(self) -> None:
+        """End the PEs, as their parent's end does."""
+        for name in [name for name in self._processes if name.startswith("PE(")]:
+            self._processes[name].end(-signal.SIGKILL)
 
     def send(self, sender: str, destination: str, raw: bytes) -> None:
         """Put a message on its way, which keeps its order; Unreachable where nobody is there to take it."""
@@ -127,6 +133,10 @@ class SimulatedGroup:
 
     def start(self, name: str, target: Callable[..., None], *args: Any, **named: Any) -> None:
         """Start a process; HostError, one line, where the fork server is gone or stopped."""
+        self._need_fork_server(name)
+        {"run_host": self._start_host, "run_router": self._start_router}[target.__name__](name, *args, **named)
+
+    def _need_fork_server(self, name: str) -> None:
         self.world.sleep(_FORK_S)
         self.interrupt()
         if self.fork_server == "stopped":
@@ -137,9 +147,20 @@ class SimulatedGroup:
                 raise HostError(what, Exit.STALLED)
         if self.fork_server != "runs":
             raise HostError(f"the fork server died while processes were started ({self.fork_server})", Exit.DIED)
-        {"run_host": self._start_host, "run_router": self._start_router, "run_pe": self._start_pe}[target.__name__](
-            name, *args, **named
-        )
+
+    def start_pes(self, pes: PeCalls, stop: Callable[[], bool]) -> None:
+        """Have PEs started one after another, by a PE server that is forked first; HostError as `start`."""
+        self._need_fork_server(PE_SERVER)
+        server = self._processes[PE_SERVER] = _PeServer(self, PE_SERVER)
+        self._start_next_pe(server, pes, 0)
+
+    starts_pes = False  # it takes no time that a run would notice
+
+    def _start_next_pe(self, server: Process, pes: PeCalls, index: int) -> None:
+        if index < len(pes.calls) and server.code is None:
+            self._start_pe(pes.calls[index], pes.has_bad_link)
+            self._news = True
+            self.world.after(_FORK_S, lambda: server.act(lambda: self._start_next_pe(server, pes, index + 1)))
 
     def _start_host(self, name: str, pipe: Any, options: Any, folder: Any, content: Any, resume: bool) -> None:
         self._processes[name] = HostProcess(self, pipe.pipe, resume)
@@ -159,7 +180,8 @@ class SimulatedGroup:
         for arrive in self._held.pop(name, ()):
             arrive()
 
-    def _start_pe(self, name: str, own: str, scheme: str, router: str, *more: Any, has_bad_link: bool = False) -> None:
+    def _start_pe(self, call: PeCall, has_bad_link: bool) -> None:
+        name, router = call.name, call.router
         link = PeLink(ReusedPe(name, router, self.subject.loaded), router, lingers=has_bad_link)
         member = Member(self, name, link, _BAD_IDLE_S if has_bad_link else _PE_IDLE_S)
         self._processes[name] = member
@@ -219,6 +241,9 @@ class SimulatedGroup:
         code = self._processes[name].code
         if code in (-signal.SIGKILL, 0) and (how := self.fork_server_end()):
             return End(FORK_SERVER, how)
+        server = self._processes.get(PE_SERVER)
+        if name.startswith("PE(") and code in (-signal.SIGKILL, 0) and server is not None and server.code is not None:
+            name, code = PE_SERVER, server.code
         assert code is not None
         return End(name, signal.Signals(-code).name if code < 0 else LACKS.get(code, f"exit code {code}"))
 
@@ -231,8 +256,8 @@ class SimulatedGroup:
         return "" if self.fork_server in ("", "runs", "stopped") else self.fork_server
 
     def __len__(self) -> int:
-        """Return how many processes have been started."""
-        return len(self._processes)
+        """Return how many processes have been started, beside those that only start others."""
+        return len(self._processes) - (PE_SERVER in self._processes)
 
     def uss_bytes(self, leave_out: Iterable[str] = (), at_most: int = 0) -> int | None:
         """Return nothing: no process has memory."""
@@ -249,6 +274,15 @@ class SimulatedGroup:
             process.end(-signal.SIGKILL)
         if self.fork_server == "stopped":
             self.fork_server = "SIGKILL"
+
+
+class _PeServer(Process):
+    """The parent of all PEs."""
+
+    def end(self, code: int) -> None:
+        """End, and let PEs end with it."""
+        super().end(code)
+        self.group.end_pes()
 
 
 class _KeptOpen:

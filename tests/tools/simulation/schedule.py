@@ -40,7 +40,7 @@ from tests.tools.tiny import WORDS, save_tiny, tiny_network
 STALL_S = 3.0
 _LONGEST_S = 600.0  # pretended, for a run that ends
 _KINDS = ("kill", "stop", "pause")  # that are drawn; "interrupt", of the launcher, is Ctrl-C
-_VICTIMS = ("PE", "router", HOST, "the fork server", "the launcher")
+_VICTIMS = ("PE", "router", HOST, "the fork server", "the PE server", "the launcher")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def draw(seed: int, number: int) -> Schedule:
     over_s = 0.37 + 40 * delay_s  # about when a run is
     strikes = []
     for _ in range(chance.choices((0, 1, 2, 3), (1, 5, 3, 1))[0]):
-        victim = chance.choices(_VICTIMS, (4, 3, 3, 2, 1 if restart else 0))[0]
+        victim = chance.choices(_VICTIMS, (4, 3, 3, 2, 2, 1 if restart else 0))[0]
         kind = "kill" if victim == "the launcher" else chance.choices(_KINDS, (5, 2, 2))[0]
         at_s = chance.uniform(0.29, over_s) if chance.random() < 0.85 else chance.uniform(0.0, 1.5)
         strikes.append(Strike(at_s, victim, kind, chance.random(), chance.uniform(0.05, 1.0)))
