@@ -19,13 +19,20 @@ from bench.peers.forked import Forked
 from bench.peers.stub_shard import Parrot
 from host.processes.parent_death import die_with
 from noc import packet
+from noc.checksum import SEAL_BYTES
 from noc.identities import identity_of, new_secret
 from noc.packet import HOST, VALID, Batch, Bundle, Message, Outgoing, Section, router_name
 from noc.router import ChipRouter
+from noc.router_links import RouterLinks
 from noc.serve import post, serve
 from noc.transports.zmq import DealerSocket, RouterSocket, new_address
 from noc.wire import decode, encode
+from noc.wiring import Wiring
 from noc.zmtp import ZmtpTransport
+from pe.compiled_columns import CompiledColumns
+from pe.lifecycle import State
+from pe.link import KeptBatches, PeLink
+from pe.router_loop import loop_of
 from pe.socket_loop import SocketLoop
 
 NAME = "gennaker"
@@ -45,7 +52,16 @@ class _Emitter:
     def __init__(self, part: Part) -> None:
         self._part, self._parrot = part, Parrot(part, _POPULATION, UNITS * part.size.processes)
         self.tick = self._parrot.tick
-        self.done = False
+        self.done, self.state = False, State.RUNNING
+
+    @property
+    def due(self) -> int:
+        """The tick of the bundle that comes next."""
+        return self.tick.number
+
+    def boot(self) -> Outgoing:
+        """Say hello."""
+        return [((_ROUTER,), packet.Hello(os.getpid()))]
 
     def handle(self, sender: str, message: Message) -> Outgoing:  # noqa: ARG002 - there is one router
         match message:
@@ -70,8 +86,10 @@ def _pe(part: Part, name: str, address: str, identity: bytes, open_gate: int, ga
     core = _Emitter(part)
     os.read(gate, 1)  # until the router has been configured
     transport = ZmtpTransport(name, address, peer=_ROUTER, identity=identity)
-    post(transport, [((_ROUTER,), packet.Hello(os.getpid()))])
-    serve(core, transport, fast_path=SocketLoop(core, transport))
+    link = PeLink(core, _ROUTER)
+    link.kept = KeptBatches(_WINDOW + 3, core.tick.reply.size + SEAL_BYTES)
+    post(transport, link.boot())
+    serve(link, transport, fast_path=SocketLoop(core, transport, link))
     transport.close()
 
 
@@ -79,8 +97,9 @@ def _router(parent_pid: int, address: str, queue: int, secret: bytes, open_gate:
     die_with(parent_pid)
     os.close(open_gate)
     gc.disable()
-    transport = RouterSocket(_ROUTER, address, queue, secret=secret)
-    core = ChipRouter(_ROUTER, 1)
+    socket, wiring = RouterSocket(_ROUTER, address, queue, secret=secret), Wiring()
+    router = ChipRouter(_ROUTER, 1, wiring, make_columns=CompiledColumns)
+    core, transport = RouterLinks(router, wiring), loop_of(router, socket, secret)
     serve(core, transport, undelivered=core.undelivered)
     transport.close()
 
