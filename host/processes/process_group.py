@@ -116,8 +116,10 @@ class ProcessGroup:
                 self.start(call.name, run_pe, pes._replace(calls=(call,), samples=()))
             return
         self._pe_pipe, child_end = self._fork_server.open_pipe()
-        self.start(PE_SERVER, run_pe_server, child_end)
-        child_end.close()
+        try:
+            self.start(PE_SERVER, run_pe_server, child_end)
+        finally:
+            child_end.close()
         self._starts = PeStarts(self._pe_pipe, (call.name for call in pes.calls))
         self._selector.register(self._pe_pipe, selectors.EVENT_READ, self._starts)
         try:
