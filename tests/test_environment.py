@@ -353,6 +353,15 @@ def test_a_pe_that_has_ended_and_is_gone_before_it_is_heard_of_is_one_that_ended
     assert group.ended() == []
 
 
+def test_pes_are_being_started_as_long_as_the_pe_server_is_at_work_on_it():
+    """A host is told so, and does not take PEs that are not there yet for some that stand still."""
+    group, worked_s = ProcessGroup(), iter([0.1, 0.2, 0.2])
+    group.worked_s = lambda name: next(worked_s)
+    assert not group.starts_pes
+    group._starts = PeStarts(None, ["PE(1,1,0)@0"])
+    assert [group.starts_pes for _ in range(3)] == [True, True, False]
+
+
 def test_no_process_has_the_number_0():
     """Whoever sends a signal to it hits his whole group."""
     reading, writing = os.pipe()
