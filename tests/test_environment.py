@@ -362,6 +362,19 @@ def test_pes_are_being_started_as_long_as_the_pe_server_is_at_work_on_it():
     assert [group.starts_pes for _ in range(3)] == [True, True, False]
 
 
+def test_a_pe_that_cannot_be_looked_at_is_not_taken_for_one_that_ended(monkeypatch):
+    def pidfd_open(pid, flags=0):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", pidfd_open)
+    reading, writing = os.pipe()
+    os.write(writing, array("q", [os.getpid()]))
+    os.close(writing)
+    line = r"Too many open files.; raise ulimit -n"
+    with open(reading, "rb", buffering=0) as pipe, pytest.raises(HostError, match=line):  # noqa: PTH123 - a descriptor
+        ProcessGroup()._take_starts(PeStarts(pipe, ["PE(1,1,0)@0"]))
+
+
 def test_no_process_has_the_number_0():
     """Whoever sends a signal to it hits his whole group."""
     reading, writing = os.pipe()

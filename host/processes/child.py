@@ -27,14 +27,17 @@ def has_descriptors() -> bool:
 
 class Child:
     """A process by its name. `process`: as multiprocessing has one that the fork server has made; None for one that the PE server
-    has, which needs descriptors of processes.
+    has, which needs descriptors of processes: OSError where there is none to be had.
     """
 
     def __init__(self, name: str, pid: int, process: Any = None) -> None:
         self.name, self.pid, self._process = name, pid, process
         self._descriptor: int | None = None
-        with contextlib.suppress(OSError):  # it has ended and been reaped, or there are none
+        try:
             self._descriptor = os.pidfd_open(pid)
+        except OSError as error:  # it has ended and been reaped, or there are none
+            if process is None and not isinstance(error, ProcessLookupError):
+                raise
 
     @property
     def is_of_pe_server(self) -> bool:

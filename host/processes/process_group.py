@@ -143,7 +143,7 @@ class ProcessGroup:
                 self._add(Child(name, pid))
         except OSError as error:
             self._forget_starts()
-            raise self._fork_server.failed_start(starts.names[0], error) from error
+            raise self._fork_server.failed_start(next(iter(starts.names), PE_SERVER), error) from error
         if not starts.names:
             self._forget_starts()
 
