@@ -1,22 +1,36 @@
 """What waking every process once a tick costs at least on this machine, without any work.
 
-Two kinds of wake-up: one byte through a pipe (the operating system's floor), and one message through a DEALER and a ROUTER with
-the run's own message sizes (ZeroMQ's floor). The kernels' share of both floors is in `bench/kernels.py`. Not modelled here: that
-a PE's caches are cold at each wake-up.
+Processes take turns as a run's do (`host/processes/scheduling.py`). Two kinds of wake-up: one byte through a pipe (the operating
+system's floor), and one message through a DEALER and a ROUTER with the run's own message sizes (ZeroMQ's floor). The kernels' share
+of both floors is in `bench/kernels.py`. Not modelled here: that a PE's caches are cold at each wake-up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import zmq
 
+from host.processes.scheduling import let_others_finish
+
 _WARM_UP = 5  # ticks before the clock starts
+
+
+@contextlib.contextmanager
+def _taking_turns() -> Iterator[None]:
+    """Have this process, and those that it forks meanwhile, take turns as a run's router and PEs do."""
+    policy = os.sched_getscheduler(0)
+    let_others_finish()
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, os.sched_param(0))
 
 
 def _pipe_child(read: Any, write: Any) -> None:
@@ -24,6 +38,7 @@ def _pipe_child(read: Any, write: Any) -> None:
         os.write(write.fileno(), b"d")
 
 
+@_taking_turns()
 def pipe_s(processes: int, ticks: int) -> float:
     """Return seconds a tick of waking `processes` processes once each through a pipe."""
     context = multiprocessing.get_context("fork")
@@ -66,6 +81,7 @@ def _echo_child(address: str, name: bytes, reply_bytes: int) -> None:
     context.destroy(linger=0)
 
 
+@_taking_turns()
 def zmq_s(sizes: Sequence[tuple[int, int]], ticks: int) -> float:
     """Return seconds a tick of one message to and one from each process, without any work.
 

@@ -49,6 +49,37 @@ def test_a_killed_process_is_named_and_the_run_ends(run, name, phase):
     assert gone(sockets)
 
 
+_BATCH = """
+import os
+from host.processes.scheduling import let_others_finish
+os.sched_setscheduler(0, getattr(os, POLICY), os.sched_param(0))
+let_others_finish()
+print(os.sched_getscheduler(0) == getattr(os, AFTER))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux")
+@pytest.mark.parametrize(("policy", "after"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
+def test_a_policy_that_a_user_has_chosen_is_left(policy, after):
+    source = _BATCH.replace("POLICY", repr(policy)).replace("AFTER", repr(after))
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=False)
+    if "PermissionError" in done.stderr:
+        pytest.skip("this system refuses other policies")
+    assert done.stdout == "True\n", done.stderr
+
+
+@pytest.mark.skipif(getattr(os, "sched_getscheduler", lambda _: -1)(0) != 0, reason="needs Linux, and its usual policy here")
+def test_no_pe_and_no_router_interrupts_another_when_it_is_woken(run):
+    pids, policies = {}, {}
+
+    def look(status):
+        if status.get("phase") == "running" and not policies:
+            policies.update({name: os.sched_getscheduler(pid) for name, pid in pids.items()})
+
+    assert run(pes=4, tokens=40, faults=SLOW, started=pids.__setitem__, observe=look).code is Exit.OK
+    assert policies == dict.fromkeys(pids, os.SCHED_BATCH) | {"host": os.SCHED_OTHER}
+
+
 @pytest.mark.wide
 def test_a_pe_that_runs_past_its_memory_is_named(run):
     outcome, _ = hit(run, "PE(1,1,2)@0", signal.SIGSEGV)

@@ -26,6 +26,7 @@ from host.processes.fork_environment import (
     raise_descriptor_limit,
 )
 from host.processes.parent_death import die_with_fork_server, set_process_name
+from host.processes.scheduling import let_others_finish
 from host.run.content_store import ContentStore
 from noc.packet import HOST
 from noc.serve import post, serve
@@ -98,6 +99,7 @@ def run_router(
     its links do to messages (`LinkFaults`).
     """
     prepare_process(name)
+    let_others_finish()
     raise_descriptor_limit()
     gc.disable()
     links = Wiring(*wiring)
