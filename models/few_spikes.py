@@ -39,8 +39,8 @@ def bindings(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) 
     """Return what the step of either neuron model is bound to, by the names of its arguments."""
     operands: dict[str, Any] = {name: mem[name] for name in ("gain", "bias", "units", "v", "counts")}
     operands |= {"sums": mem["input.sums"], "keys": mem["send_keys"], "values": mem["send_values"], "width": width}
-    operands |= {"bits": ticks(params), "scale": np.array([steps_per_one(params)], np.float32)}
-    operands |= {"half": np.array([0.5 if params["rounds"] else 0.0], np.float32)}
+    operands |= {"bits": ticks(params), "scale": np.float32(steps_per_one(params))}
+    operands |= {"half": np.float32(0.5 if params["rounds"] else 0.0)}
     return {**operands, "worths": worths(params, mem["send_values"].dtype)}
 
 

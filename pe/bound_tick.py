@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.compute.bound_calls import Call, address_of
+from models.compute.working_room import records
 from models.network import Array
 from noc.packet import KINDS
 from pe import msgpack_codec
@@ -28,9 +29,9 @@ class Tick:
         exchange: Exchange | None = None,
     ) -> None:  # fmt: skip
         self._held: list[Any] = [residents]  # what the addresses below lie in
-        self._state = np.zeros(1, STATE)
-        self._shards = np.zeros(len(residents), RESIDENT)
-        ports = np.zeros(sum(len(shard.listeners) for shard in residents), LISTENER)
+        self._state = records(1, STATE)
+        self._shards = records(len(residents), RESIDENT)
+        ports = records(sum(len(shard.listeners) for shard in residents), LISTENER)
         first = 0
         for row, shard in zip(self._shards, residents, strict=True):
             self._fill_resident(row, shard)
@@ -41,7 +42,7 @@ class Tick:
             first += len(own)
         awaited = {port.population for shard in residents for port in shard.listeners} | {shard.trigger for shard in residents}
         awaited |= {exchange.clock} if exchange else set[int]()
-        sections = np.zeros((len(awaited), msgpack_codec.COLUMNS), np.int64)
+        sections = records((len(awaited), msgpack_codec.COLUMNS), np.int64)
         state = self._state[0]
         state["fifo_keys"], state["fifo_values"] = self._address(fifo_keys), self._address(fifo_values)
         state["fifo_events"] = fifo_events
@@ -49,7 +50,7 @@ class Tick:
         state["resident"], state["residents"] = self._address(self._shards), len(self._shards)
         state["section"], state["sections"] = self._address(sections), len(awaited)
         most_bytes = msgpack_codec.MOST_HEAD_BYTES + sum(map(_most_bytes, residents)) + 3
-        self._exchanged = np.zeros((3, len(KINDS)), np.int64)
+        self._exchanged = records((3, len(KINDS)), np.int64)
         self._exchanges, state["clock"] = exchange is not None, -1
         if exchange is not None:
             from pe.exchange import put_transfers, step_exchange, take_transfers
@@ -79,7 +80,8 @@ class Tick:
         row["item_bytes"] = 0 if shard.send_values is None else shard.send_values.itemsize
         row["dense"] = shard.send_values.nbytes if shard.send_keys is None and shard.send_values is not None else 0
         row["ledger_words"] = shard.ledger.size
-        probes = np.array([(address_of(probe), probe.nbytes) for probe in shard.probes], PROBE)
+        probes = records(len(shard.probes), PROBE)
+        probes[:] = [(address_of(probe), probe.nbytes) for probe in shard.probes]
         row["probe"], row["probes"], row["probe_bytes"] = self._address(probes), len(probes), probes["bytes"].sum()
         if shard.headers is not None:
             row["header_rows"], row["header_words"] = shard.headers.shape
@@ -88,7 +90,7 @@ class Tick:
         for name in ("population", "delay", "keys", "item_bytes", "dense", "lanes", "closes", "adds"):
             row[name] = getattr(port, name)
         row["mask_bytes"], row["restart"] = -(-port.lanes // 8), _record(port.restart)
-        slots = np.zeros(len(port.slots), SLOT)
+        slots = records(len(port.slots), SLOT)
         for slot_row, slot in zip(slots, port.slots, strict=True):
             for name in ("clear", "receive", "product", "forget", "more", "add"):
                 slot_row[name] = _record(getattr(slot, name))
@@ -97,14 +99,14 @@ class Tick:
 
     def _fill_exchange(self, exchange: Exchange) -> int:
         """Return the address of the record of a PE's transfers."""
-        record = np.zeros(1, EXCHANGE)
+        record = records(1, EXCHANGE)
         row = record[0]
         row["step"] = _record(exchange.step)
         for box in ("inbox", "outbox"):
             rows, data = getattr(exchange, box), getattr(exchange, f"{box}_data")
             row[box], row[f"{box}_rows"] = self._address(rows), len(rows)
             row[f"{box}_data"], row[f"{box}_bytes"] = self._address(data), data.nbytes
-        names = np.zeros((len(exchange.peers) + 1, msgpack_codec.NAME_BYTES), np.uint8)
+        names = records((len(exchange.peers) + 1, msgpack_codec.NAME_BYTES), np.uint8)
         for place, name in zip(names, (*exchange.peers, exchange.own), strict=True):
             raw = encode_name(name)
             place[: len(raw)] = np.frombuffer(raw, np.uint8)

@@ -40,8 +40,8 @@ EXCHANGE = np.dtype(
 )  # fmt: skip
 STATE = np.dtype(
     [
-        ("until", "i8"), ("tick", "i8"),  # until: ticks before it are answered
-         ("sent", "i8"), ("delivered", "i8"),
+        ("until", "i8"), ("tick", "i8"),  # until: ticks before it are answered; these two first, for `pe/socket_loop.py`
+        ("sent", "i8"), ("delivered", "i8"),
         ("fifo_keys", "i8"), ("fifo_values", "i8"), ("fifo_events", "i8"),
         ("listener", "i8"), ("listeners", "i8"), ("resident", "i8"), ("residents", "i8"), ("section", "i8"), ("sections", "i8"),
         ("exchanges", "i8"), ("take", CALL), ("exchange", CALL), ("put", CALL),  # of transfers, where there are any

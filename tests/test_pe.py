@@ -3,6 +3,7 @@ refusal names the PE. The cores are those of the real mode; only the joining of 
 """
 
 import gc
+import mmap
 import subprocess
 import sys
 import tracemalloc
@@ -311,6 +312,18 @@ def after_some_ticks(form, pes):
 def test_no_array_outside_the_arena_and_no_large_bytes_between_ticks(live):
     for pe in live.pes:
         assert outside(pe) == []
+
+
+@pytest.mark.few(3)
+def test_what_a_tick_goes_by_lies_together(live):
+    """A tick asks once where a page is, not once for each of its arrays."""
+    for pe in live.pes:
+        arrays = [item for item in reach(pe) if isinstance(item, np.ndarray) and item.nbytes and not pe.arena.holds(item)]
+        rooms = [item for item in arrays if isinstance(item, WorkingRoom)]
+        small = {(item.ctypes.data, item.nbytes) for item in arrays if item.dtype.kind in "iV" and item.nbytes < 2048}
+        pages = {address // mmap.PAGESIZE for address, _ in small}
+        assert len(small) > 10
+        assert len(pages) <= 3 + sum(size_bytes for _, size_bytes in small) // mmap.PAGESIZE + len(rooms)
 
 
 @each

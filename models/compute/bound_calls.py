@@ -20,6 +20,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping
 from functools import cache
+from operator import index
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, get_type_hints
 
 import numpy as np
@@ -31,6 +32,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import get_cfarray_intrinsic
 
 from models.compute.compiling import compiled_callback, inlined
+from models.compute.working_room import records
 from models.network import F32, I32, U32, Array
 from models.numerics import PAYLOADS
 
@@ -38,13 +40,14 @@ CFunction: TypeAlias = Any  # numba's CFunc, which has no types
 I8: TypeAlias = npt.NDArray[np.int8]
 U8: TypeAlias = npt.NDArray[np.uint8]
 U16: TypeAlias = npt.NDArray[np.uint16]
+Operand: TypeAlias = Array | float | np.float32  # a float is bound where a `Float` is asked for
 
 # Operands of a bindable function, by annotation: the expression that reads operand `at` from its block.
 _ROW = "carray({kind}_at(number(block, {{at}})), (size(block, {{at}}),))"
 _ROWS = "carray({kind}_at(number(block, {{at}})), shape(block, {{at}}))"
 Floats: TypeAlias = Annotated[F32, _ROW.format(kind="floats")]
 FloatRows: TypeAlias = Annotated[F32, _ROWS.format(kind="floats")]
-Float: TypeAlias = Annotated[np.float32, _ROW.format(kind="floats") + "[0]"]  # bound as an array of one element
+Float: TypeAlias = Annotated[np.float32, "single(block, {at})"]  # a number, or an array of one; as it is when it is bound
 Words: TypeAlias = Annotated[U32, _ROW.format(kind="words")]
 WordRows: TypeAlias = Annotated[U32, _ROWS.format(kind="words")]
 Ints: TypeAlias = Annotated[I32, _ROW.format(kind="ints")]
@@ -90,7 +93,7 @@ def call(function: Callable[[int, int, int, int], int]) -> CFunction:
 
 class Call:
     """A compiled function (of `call` or `bindable`, which stay for good) and what it works on: arrays (C-contiguous, kept alive)
-    and numbers, which the function finds by their position.
+    and whole numbers, which the function finds by their position.
     """
 
     __slots__ = ("address", "block", "parts")
@@ -98,7 +101,7 @@ class Call:
     def __init__(self, function: CFunction, *parts: Array | int) -> None:
         self.address = int(function.address)
         self.parts = parts
-        self.block = np.zeros((len(parts), WORDS), np.int64)
+        self.block = records((len(parts), WORDS), np.int64)
         for at, part in enumerate(parts):
             self.block[at] = _words_of(part)
 
@@ -144,18 +147,20 @@ class Bindable:
         self._hints: dict[str, Any] = get_type_hints(function, include_extras=True)
         self._answers = self._hints.pop("return") is int
         self._operands = tuple(name for name, kind in self._hints.items() if kind not in _AT_EACH_CALL)
+        self._singles = tuple(name for name, kind in self._hints.items() if kind == Float)
         self._typed = tuple(name for name in self._operands if len(self._hints[name].__metadata__) > 1)
         self._takes_events = EventValues in self._hints.values() or EventKeys in self._hints.values()
         self._compiled: dict[tuple[str, ...], CFunction] = {}
         self._usual: tuple[str, ...] | None = None
 
-    def bind(self, events: EventType = _USUAL_EVENTS, /, **operands: Array | int) -> Call:
-        """Bind every operand by its name, for such events; TypeError where one is missing or unknown."""
+    def bind(self, events: EventType = _USUAL_EVENTS, /, **operands: Operand) -> Call:
+        """Bind every operand by its name, for such events; TypeError where one is missing or unknown, or no number of its kind."""
         if operands.keys() != set(self._operands):
             raise TypeError(f"operands: need {', '.join(self._operands)}; have {', '.join(operands)}")
-        arrays = [operands[name] for name in self._typed]
+        parts: dict[str, Any] = {**operands, **{name: _bits_of(name, operands[name]) for name in self._singles}}
+        arrays = [parts[name] for name in self._typed]
         kinds = tuple(_name_of(array.dtype) if isinstance(array, np.ndarray) else "" for array in arrays)
-        return Call(self._compile(kinds, events), *(operands[name] for name in self._operands))
+        return Call(self._compile(kinds, events), *(parts[name] for name in self._operands))
 
     def compile_usual(self) -> None:
         """Compile for the types that most runs use."""
@@ -258,9 +263,16 @@ def called(function: CFunction) -> Callable[[int, int, int, int], int]:
     return function.ctypes  # type: ignore[no-any-return]  # ctypes' own type
 
 
+def _bits_of(name: str, operand: Operand) -> int:
+    """Return the bits of a `Float`, as they lie in a block; TypeError where it is not one number."""
+    if np.size(operand) != 1:
+        raise TypeError(f"operand {name}: needs one number, has {np.size(operand)}")
+    return int(np.asarray(operand, np.float32).reshape(1).view(np.uint32)[0])
+
+
 def _words_of(part: Array | int) -> tuple[int, int, int]:
     if not isinstance(part, np.ndarray):
-        return int(part), 0, 0
+        return index(part), 0, 0
     if not part.flags.c_contiguous or part.ndim not in (1, 2):
         raise ValueError(f"array of shape {part.shape}: needs one or two dimensions, contiguous")
     return address_of(part), part.shape[0], part.shape[1] if part.ndim == 2 else 1
@@ -325,8 +337,10 @@ def _operand(answer: Any, made: Callable[[Any, list[Any]], Any]) -> Any:
     return read
 
 
-# Of operand `at` in a block: it, if it is a number; how many elements it has, if it is an array; its rows and columns.
+# Of operand `at` in a block: `number` and `single` are the operand itself, a whole number or a float32; `size` is how many elements
+# an array has, `shape` its rows and columns.
 number = _operand(types.int64, lambda _, words: words[0])
+single = _operand(types.float32, lambda builder, words: builder.bitcast(builder.trunc(words[0], ir.IntType(32)), ir.FloatType()))
 size = _operand(types.int64, lambda builder, words: builder.mul(words[1], words[2]))
 _pair: Any = types.UniTuple(types.int64, 2)
 shape = _operand(_pair, lambda builder, words: cgutils.pack_array(builder, words[1:]))

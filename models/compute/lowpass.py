@@ -70,12 +70,12 @@ def traced(mem: Mapping[str, Array], decay: float, shape: PortShape, product: Ca
     `heard_of_trace(mem)`.
     """
     trace = mem["trace"]
-    flat, keep = trace.reshape(trace.size), np.array([decay], np.float32)
+    flat, keep = trace.reshape(trace.size), np.float32(decay)
     fade, silence = _fade.bind(trace=flat, keep=keep), zeroing_lane(trace)
     add = _add.bind(EventType(shape.payload), trace=flat, share=np.float32(1) - keep)
     if "vector" in mem:
         product = _product_of_numbers.bind(
-            trace=trace, vector=mem["vector"], gain=np.array([1 << shape.trace_shift], np.float32), product=product.address,
+            trace=trace, vector=mem["vector"], gain=np.float32(1 << shape.trace_shift), product=product.address,
             block=product.block,
         )  # fmt: skip
     return Port(clear=fade, receive=add, product=product, forget=silence, restart=silence)

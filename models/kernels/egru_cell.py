@@ -86,7 +86,7 @@ def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -
     step = _step.bind(
         **{operand: mem[name] for operand, name in arrays.items()},
         width=width,
-        zoneout=np.array([params["zoneout"]], np.float32),
+        zoneout=np.float32(params["zoneout"]),
         inclusive=int(params["fire_at_threshold"]),
     )
     return Stepper(reset=zeroing_lane(mem["cell"]), step=step)

@@ -98,10 +98,10 @@ def step_numbers(width: int, params: Mapping[str, float]) -> dict[str, Any]:
     """Return a step's operands that are no arena views."""
     return {
         "width": width,
-        "zoneout": np.array([params["zoneout"]], np.float32),
+        "zoneout": np.float32(params["zoneout"]),
         "inclusive": int(params["fire_at_threshold"]),
-        "numbers": np.array([1], np.float32) / np.float32(params["event_scale"]),
-        "most": np.array([params["most_event"]], np.float32),
+        "numbers": np.float32(1) / np.float32(params["event_scale"]),
+        "most": np.float32(params["most_event"]),
     }
 
 

@@ -51,7 +51,7 @@ def fields(units: int, lanes: int) -> list[Field]:
 def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
     """Bind the step to a shard's arena views. `reset` zeroes the cell state; y is carried over."""
     arrays = {**egru_int8.OPERANDS, "cell": "cell"}
-    a_cell = np.array([params["cell_scale"]], np.float32)
+    a_cell = np.float32(params["cell_scale"])
     step = _step.bind(
         **{operand: mem[name] for operand, name in arrays.items()}, **egru_int8.step_numbers(width, params), a_cell=a_cell,
         cells=np.float32(1) / a_cell,

@@ -31,7 +31,7 @@ def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -
     """Bind the step to a shard's arena views."""
     step = _step.bind(
         sums=mem["input.sums"], threshold=mem["threshold"], units=mem["units"], membrane=mem["membrane"], counts=mem["counts"],
-        keys=mem["send_keys"], values=mem["send_values"], width=width, decay=np.array([params["decay"]], np.float32),
+        keys=mem["send_keys"], values=mem["send_values"], width=width, decay=params["decay"],
     )  # fmt: skip
     return Stepper(reset=zeroing_lane(mem["membrane"]), step=step)
 
