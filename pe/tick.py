@@ -122,9 +122,11 @@ def _hear(state: Any, listeners: Array, residents: Array, message: int, section:
         if not dense:
             keys = state.fifo_keys
             copy_bytes(keys, message + section[KEYS] + 4 * first, 4 * count)
+            is_beyond = False  # and no end of the loop before its end, so that it looks at several keys at once
             for e in range(count):
-                if fifo_keys[e] >= keys_beyond:
-                    return False
+                is_beyond |= fifo_keys[e] >= keys_beyond
+            if is_beyond:
+                return False
         for i in range(listeners.size):
             port = listeners[i]
             if port.population == population:

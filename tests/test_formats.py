@@ -1,6 +1,8 @@
 """One conformance suite for every weight format, found by name: same bits, same effective work, estimate equals actual."""
 
+import ctypes
 import json
+import mmap
 import subprocess
 import sys
 from itertools import product
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from host.cost import twins
 from models import formats
 from models.compute import sixteen_rows
+from models.compute.bound_calls import EventType
 from models.network import ModelError, SparseRows
 from models.nibbles import from_nibbles, to_nibbles
 from models.numerics import PAYLOADS, SUMS, WEIGHTS, sum_of
@@ -654,7 +657,9 @@ def test_what_other_runs_need_is_compiled_ahead(compiled_late, what):
 
 
 @pytest.mark.parametrize(
-    "numeric", [FLOATS, ("float32", "spike"), ("int8", "int8"), ("int8", "spike"), ("int4", "int8")], ids="-".join
+    "numeric",
+    [FLOATS, ("float32", "spike"), ("float32", "count"), ("int8", "int8"), ("int8", "count"), ("int8", "spike"), ("int4", "int8")],
+    ids="-".join,
 )
 @pytest.mark.parametrize("at_once", ["lanes", "rows"])
 @given(data=st.data())
@@ -670,8 +675,13 @@ def test_columns_that_meet_many_lanes_or_rows_at_once_make_what_each_makes_alone
         matrix = matrix.astype(np.float32 if numeric[0] == "float32" else np.int8)
     columns = matrix.shape[1]
     keys = np.flatnonzero(rng.random(lanes * columns) < data.draw(st.sampled_from([0.1, 0.9]))).astype(np.uint32)
-    draw = {"float32": lambda: rng.normal(0, 1e3, len(keys)), "int8": lambda: rng.integers(1, 128, len(keys))}
+    draw = {
+        "float32": lambda: rng.normal(0, 1e3, len(keys)), "int8": lambda: rng.integers(1, 128, len(keys)),
+        "count": lambda: rng.integers(1, 1 << 16, len(keys)),
+    }  # fmt: skip
     values = draw.get(numeric[1], lambda: np.ones(len(keys)))().astype(dtype_of(numeric[1]))
+    if numeric[1] != "spike":
+        values[rng.random(len(keys)) < 0.1] = 0  # nothing is heard of those, and no work is counted
     with mock.patch.object(sixteen_rows, "pays", sixteen_rows.pays if at_once == "rows" else lambda *_: False):
         many = Bound("packed", matrix, lanes, gates=gates, numeric=numeric)
     need_sums, need_counts = [], np.zeros(2, int)
@@ -686,3 +696,25 @@ def test_columns_that_meet_many_lanes_or_rows_at_once_make_what_each_makes_alone
         sums, counts = many.position([(keys, values)], chunk)
         assert same_bits(sums, np.stack(need_sums))
         assert counts == need_counts.tolist()
+
+
+@pytest.mark.skipif(not sixteen_rows.can_spread("float32"), reason="needs AVX-512")
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 48, 49, 96, 97, 128])
+def test_sums_that_end_where_memory_ends_are_all_that_is_touched(rows):
+    """The arena's last page has a guard behind it."""
+    memory = mmap.mmap(-1, 2 * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    whole = np.frombuffer(memory, np.float32)
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    protect.argtypes = ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int
+    assert protect(whole.ctypes.data + mmap.PAGESIZE, mmap.PAGESIZE, 0) == 0
+    sums = whole[mmap.PAGESIZE // 4 - rows : mmap.PAGESIZE // 4].reshape(1, rows)
+    sums[:], counts = -0.0, np.zeros((1, 2), np.uint32)
+    matrix = {
+        "values": np.array([1.5], np.float32), "rows": np.array([rows - 1], np.uint8), "extents": np.array([0, 1], np.uint16),
+        "extent_bytes": 2,
+    }  # fmt: skip
+    add = sixteen_rows.adding_columns(EventType("float32"), matrix, sums, counts, source_units=1, gates=1)
+    add(np.zeros(1, np.uint32), np.array([2], np.float32), 1)
+    assert sums[0, -1] == 3
+    assert same_bits(sums[0, :-1], np.full(rows - 1, -0.0, np.float32))  # of no weight a sum keeps its bits
+    assert counts.tolist() == [[1, 1]]
