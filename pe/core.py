@@ -75,6 +75,18 @@ class Pe:
             self.tick.run(self.state is State.RUNNING, self._save_at - 1)
         return out
 
+    def run_to_reading(self) -> None:
+        """Where counters are asked for, let the ticks that they wait for be answered without this file; then `take_reading`."""
+        if self.state is State.READ and self.tick is not None:
+            self.tick.run(True, min(self._save_at - 1, self._read_after))
+
+    def take_reading(self) -> Outgoing:
+        """Return the counters that are asked for, once the ticks that they wait for are through."""
+        out = self._reading()
+        if out and self.tick is not None:
+            self.tick.run(False)
+        return out
+
     def answer_bytes(self, raw: bytes) -> bytes | None:
         """Return the bytes of the batch that answers those of a bundle, if that is the one that is due; else None, and nothing is
         done.
@@ -89,22 +101,9 @@ class Pe:
             self.state = advance(self.name, self.state, message)
         except LifecycleError as error:
             return self._fault(str(error))
-        match message:
-            case Bundle() if self.state is State.LOADED:
-                self._early.append(message)
-                return []
-            case Bundle() if self.state in (State.RUNNING, State.WAITING):
-                return self._bundle(message)
-            case Bundle() if self.state is State.READ:
-                return self._bundle(message) + self._reading()
+        match message:  # the usual ones first: each class that is looked at is a page of memory that is copied
             case Load():
                 return self._load(message)
-            case Recall():
-                return self._recall(message)
-            case packet.Snapshot():
-                return self._restore(message)
-            case packet.Save(tick):
-                return self._save(tick)
             case packet.Start():
                 return self._start()
             case packet.Read():
@@ -112,6 +111,18 @@ class Pe:
                 return self._reading()
             case packet.Stop():
                 return self._say(packet.Stopped())
+            case Bundle() if self.state is State.LOADED:
+                self._early.append(message)
+            case Bundle() if self.state in (State.RUNNING, State.WAITING):
+                return self._bundle(message)
+            case Bundle() if self.state is State.READ:
+                return self._bundle(message) + self._reading()
+            case Recall():
+                return self._recall(message)
+            case packet.Snapshot():
+                return self._restore(message)
+            case packet.Save(tick):
+                return self._save(tick)
         return []
 
     def _reading(self) -> Outgoing:
@@ -174,7 +185,11 @@ class Pe:
         return []
 
     def _save(self, tick: int) -> Outgoing:
-        """Say all that is needed to go on from `tick` when it comes; at once, and nothing, where it is past."""
+        """Say all that is needed to go on from `tick` when it comes; at once, and nothing, where it is past. Who has said what went
+        wrong says no more.
+        """
+        if self.state is State.FAULT:
+            return []
         if self.tick is None or tick <= self.tick.number:
             return self._say(packet.Snapshot(tick, b"", b"", []))
         self._save_at = min(tick, _NEVER)

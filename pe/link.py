@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.compute.working_room import records
 from noc.checksum import SEAL_BYTES
 from noc.link_counts import LinkCounts
 from noc.link_end import LinkEnd
@@ -25,8 +26,8 @@ class KeptBatches:
     """The last `count` batches, of at most `most_bytes`: tick t's in row t % count, with room for a frame's head before it."""
 
     def __init__(self, count: int, most_bytes: int) -> None:
-        self.frames = np.zeros((count, LONG_HEAD_BYTES + most_bytes), np.uint8)
-        self.marks = np.zeros((count, 2), np.int64)  # tick and bytes
+        self.frames = records((count, LONG_HEAD_BYTES + most_bytes), np.uint8)
+        self.marks = records((count, 2), np.int64)  # tick and bytes
         self.marks[:] = -1
 
     def keep(self, tick: int, raw: bytes) -> None:
@@ -93,6 +94,10 @@ class PeLink:
         if isinstance(message, Load) and self.pe.tick is not None:
             self.kept = KeptBatches(max(message.in_flight, 0) + 2, self.pe.tick.reply.size + SEAL_BYTES)
         return self._outgoing(out)
+
+    def take_reading(self) -> Outgoing:
+        """Return the PE's counters, if they are asked for and due after bundles that were answered without this file."""
+        return self._outgoing(self.pe.take_reading())
 
     def _due(self) -> int | None:
         """Return the tick of the bundle that is to come next; None where any may come, or none."""

@@ -13,8 +13,10 @@ from numba import types
 
 from models.compute.bound_calls import Call, bytes_at, call, call_at, carray, number, pointer, shape, size
 from models.compute.compiling import inlined
+from models.compute.working_room import records
 from models.network import Array
 from noc.checksum import RESIDUE, SEAL_BYTES
+from noc.serve import post
 from noc.transport import FramedTransport
 from noc.zmtp import HEAD_BYTES, LONG, LONG_HEAD_BYTES, SHORTEST_LONG
 from pe.core import Pe
@@ -51,18 +53,21 @@ class SocketLoop:
             transport.give_room_back()  # the shards have come, and nothing as large will
         if self._bound is None or self._bound.parts[0] is not transport.inbox:
             kept = (self._link and self._link.kept) or KeptBatches(1, tick.reply.size)
-            outbox, unsent = kept.frames.reshape(-1), np.zeros(2, np.int64)
-            asked = np.array([transport.descriptor | _TO_READ << 32], np.int64)  # a pollfd
+            outbox, unsent, asked = kept.frames.reshape(-1), records(2, np.int64), records(1, np.int64)
+            asked[0] = transport.descriptor | _TO_READ << 32  # a pollfd
             place = transport.inbox, transport.span, outbox, unsent, asked
             self._bound = Call(
                 _answer_bundles, *place, transport.descriptor, tick.address, tick.block, kept.frames, kept.marks,
                 int(self._link is not None), self._wait_ms,
             )  # fmt: skip
+        self._pe.run_to_reading()
         self._bound()
         outbox, unsent = self._bound.parts[2:4]  # type: ignore[assignment]  # the two arrays from above
         if unsent[0] < unsent[1]:
             transport.send_framed(transport.peer, outbox[unsent[0] : unsent[1]].tobytes())
             unsent[:] = 0
+        if reading := (self._link or self._pe).take_reading():
+            post(transport, reading)
 
 
 @inlined
@@ -107,7 +112,7 @@ def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # n
     rows, stride = shape(block, 8)
     marks, is_sealed, wait_ms = carray(_longs_at(number(block, 9)), (rows, 2)), number(block, 10), number(block, 11)
     asked, descriptor, tick, state = number(block, 4), np.int32(number(block, 5)), number(block, 6), number(block, 7)
-    answered = 0
+    answered, progress = 0, carray(_longs_at(state), (2,))  # the tick before which bundles are answered here, and the next one
     while True:
         begin, end = span[0], span[1]
         have = end - begin
@@ -150,6 +155,8 @@ def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # n
                         return answered  # the rest is sent, or given up with an error, by the transport
                     unsent[0] += sent
                 answered += 1
+                if progress[1] >= progress[0]:
+                    return answered  # something else is due
                 continue
         if begin == end or begin + need > room:
             if need > room:

@@ -21,13 +21,14 @@ from test_pe import NEW, ROUTER, SMALL, Chip, bubble, events, feeds_of, load_of
 from test_transports import PING, PONG, WAIT_S, after_handshake, framed, peer
 
 from noc import zmtp
-from noc.packet import Batch, Bundle, Read, Section, Start, Stop
+from noc.packet import Batch, Bundle, Read, Save, Section, Start, Stop
 from noc.serve import serve
 from noc.transport import TransportError
 from noc.wire import WireError, decode, encode
 from noc.zmtp import COMMAND, LONG
 from pe.core import Pe
 from pe.socket_loop import SocketLoop
+from pe.tick_records import STATE
 from tests.tools.processes import SLOW, answer
 
 GARBAGE, HUGE = b"\xc1 no msgpack", b"\xc1" * 40_000  # more than the inbox holds at first
@@ -161,9 +162,31 @@ def test_bundles_are_answered_without_python_and_nothing_else_is():
     assert [kind.__name__ for kind in wire.through_python] == ["Load", "Start", "Stop"]
 
 
+def test_a_pe_that_has_said_what_went_wrong_says_no_more():
+    stream = [*opening_messages(), encode(Batch(1, ())), encode(Save(7)), bundle_messages()[0], STOP]
+    assert [type(decode(raw)).__name__ for raw in said(stream)] == ["Loaded", "Batch", "Fault", "Stopped"]
+
+
+def test_the_loop_finds_the_ticks_that_it_goes_by():
+    assert STATE.names[:2] == ("until", "tick")
+
+
+def test_ticks_that_counters_wait_for_are_answered_without_python_too():
+    stream = [*opening_messages(), *bundle_messages()[:4], encode(Read(len(FEEDS))), *bundle_messages()[4:], STOP]
+    with wired(fresh()) as wire:
+        for raw in stream:
+            wire.say(framed(raw))
+        assert [body for _, body in wire.heard()] == said(stream)
+    assert [kind.__name__ for kind in wire.through_python] == ["Load", "Start", "Read", "Stop"]
+
+
 BETWEEN = st.sampled_from(
-    [(GARBAGE,), (HUGE,), (b"",), (encode(Read()), encode(Start())), (encode(Batch(1, ())),), ("ping",), ("long",)]
-)
+    [
+        (GARBAGE,), (HUGE,), (b"",), (encode(Read()), encode(Start())), (encode(Read(7)),), (encode(Save(7)), encode(Read(9))),
+        (encode(Read(9)), encode(Save(7))), (encode(Batch(1, ())),), ("ping",),
+        ("long",),
+    ]
+)  # fmt: skip
 
 
 @st.composite

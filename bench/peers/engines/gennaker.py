@@ -18,6 +18,7 @@ from bench.peers.exchange import EVENT, UNITS, Part, Report, Size
 from bench.peers.forked import Forked
 from bench.peers.stub_shard import Parrot
 from host.processes.parent_death import die_with
+from host.processes.scheduling import let_others_finish
 from noc import packet
 from noc.checksum import SEAL_BYTES
 from noc.identities import identity_of, new_secret
@@ -76,6 +77,13 @@ class _Emitter:
                 return []
         raise AssertionError(f"a PE got {type(message).__name__}")
 
+    def run_to_reading(self) -> None:
+        """Do nothing: no counters are asked for."""
+
+    def take_reading(self) -> Outgoing:
+        """Return nothing: no counters are asked for."""
+        return []
+
     def malformed(self, sender: str, why: str) -> Outgoing:
         raise AssertionError(f"{sender}: {why}")
 
@@ -83,6 +91,7 @@ class _Emitter:
 def _pe(part: Part, name: str, address: str, identity: bytes, open_gate: int, gate: int) -> None:
     os.close(open_gate)
     gc.disable()
+    let_others_finish()  # as a run's do
     core = _Emitter(part)
     os.read(gate, 1)  # until the router has been configured
     transport = ZmtpTransport(name, address, peer=_ROUTER, identity=identity)
@@ -97,6 +106,7 @@ def _router(parent_pid: int, address: str, queue: int, secret: bytes, open_gate:
     die_with(parent_pid)
     os.close(open_gate)
     gc.disable()
+    let_others_finish()
     socket, wiring = RouterSocket(_ROUTER, address, queue, secret=secret), Wiring()
     router = ChipRouter(_ROUTER, 1, wiring, make_columns=CompiledColumns)
     core, transport = RouterLinks(router, wiring), loop_of(router, socket, secret)
