@@ -4,6 +4,9 @@
 work: `main` runs at its end.
 """
 
+import host.processes.names_together  # noqa: F401 - before anything is loaded that has such a name
+
+# isort: split
 import gc
 import os
 import signal

@@ -24,6 +24,7 @@ from host.processes.child_main import code_of_lack, prepare_process
 from host.processes.fork_environment import raise_descriptor_limit
 from host.processes.heap_gaps import fill_heap_gaps
 from host.processes.parent_death import die_with_fork_server, note_fork_server, set_process_name
+from host.processes.scheduling import let_others_finish
 from host.processes.warm_up import members, own_members
 from noc.serve import IDLE_S, post, serve
 
@@ -64,6 +65,7 @@ def run_pe_server(pipe: Any) -> None:
     Then wait until the pipe is closed: as long as this process is there, the kernel keeps how each PE has ended.
     """
     prepare_process("PE server")
+    let_others_finish()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     note_fork_server()  # PEs die with this process, as it does with the fork server
     with contextlib.suppress(EOFError, OSError):  # who asks is gone, or done
@@ -73,6 +75,7 @@ def run_pe_server(pipe: Any) -> None:
         except Exception as error:
             os._exit(_code_of(error, "PE server"))
         run.rehearse()
+        run.begin_rooms()
         _flush()
         gc.collect()
         fill_heap_gaps()
@@ -108,6 +111,7 @@ def _fork_all(run: _PeRun, descriptor: int) -> None:
 def run_pe(pes: PeCalls) -> None:
     """Run one PE, the only one of `pes`, in a process of its own, where there is no PE server."""
     prepare_process(pes.calls[0].name)
+    let_others_finish()
     try:
         run = _PeRun(pes)
     except Exception as error:
@@ -167,12 +171,18 @@ class _PeRun:
     def _rehearse(self, load: bytes) -> None:
         from noc.link_counts import LinkCounts
         from noc.link_end import LinkEnd
-        from noc.packet import Start, Stop
+        from noc.packet import Read, Start, Stop
 
         name, router = "PE(0,0,0)@0", "router@0"
-        letters = LinkEnd([name], LinkCounts()).outgoing([((name,), one) for one in (load, Start(), Stop())])
+        letters = LinkEnd([name], LinkCounts()).outgoing([((name,), one) for one in (load, Start(), Read(0), Stop())])
         transport, _other_end = self._way.scripted_pe(name, peer=router, messages=[raw for _, raw in letters])
         self._serve(self._new_link(self._new_pe(name, router), router), transport, 0.0)
+
+    def begin_rooms(self) -> None:
+        """Have PEs begin with pages that are empty here: what they put there is new to each, and nothing is copied."""
+        from models.compute.working_room import begin_chunk
+
+        begin_chunk()
 
     def run_and_leave(self, index: int) -> None:
         """Run a PE in this process until it is stopped, and end the process."""
