@@ -1,21 +1,22 @@
 """The kernels of every shard alone, one after another in one process: no PE, no message, no wait. The floors' work.
 
 Bound to arrays of their own as a PE binds them (`pe/residents.py`); events arrive cut into FIFO-sized chunks before the clock
-starts. What entering compiled code from Python costs is measured with calls that do nothing, and taken off: a PE enters it once
-for many ticks. So what is left is what the kernels cost, caches as one process that visits every shard in turn has them.
+starts. The calls of all positions are listed ahead and made in one compiled loop, as a PE makes them without Python. So what is
+measured is what the kernels cost, caches as one process that visits every shard in turn has them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from host.mapping.placement import Placement
 from host.mapping.sharding import cut
-from models.compute.bound_calls import nothing
+from models.compute.bound_calls import Call, address_of, call_at, nothing
+from models.compute.compiling import compiled
 from models.network import Array
 from models.numerics import payload_bytes
 from models.shard import Shard
@@ -23,14 +24,15 @@ from noc.packet import FRESH, RESET, Section
 from pe.layout import FIFO_EVENTS, pe_fields, size_of
 from pe.residents import resident_of
 
-_Chunks = list[tuple[Array | int, Array | None, int]]  # keys, or the first flat index of a dense section; values; events
+_PLAIN, _FIRST_STEP, _STEP = range(3)  # kinds of calls: a step's events are counted, and it is given those of its shard before it
+_Row = tuple[int, int, int, int, int, int]  # of a call: its code, its block, its three arguments, and its kind
 
 
 class Heard(NamedTuple):
-    """A section as kernels meet it."""
+    """A section as kernels meet it: flags, and chunks of keys (or the first flat index of a dense section), values and events."""
 
     flags: int
-    chunks: _Chunks
+    chunks: list[tuple[Array | int, Array | None, int]]
 
 
 class Bound:
@@ -41,42 +43,58 @@ class Bound:
         self._resident = resident_of(shard, views, copies=0)
         if shard.ticks > 1 or any(port.shape.phases > 1 for port in shard.ports):
             raise ValueError(f"population {shard.population}: takes several ticks a position; kernels are timed at one")
-        self._lanes, self._mark = range(shard.lanes), 0
+        self._lanes, self._begun_at = range(shard.lanes), 0
         self.ports = self._resident.listeners
-        self.calls = (
-            sum(1 + shard.lanes * ((port.slots[0].product is not nothing) + port.adds) for port in self.ports) + shard.lanes
-        )
 
-    def step(self, at: int, positions: Sequence[dict[int, Heard]]) -> int:
-        """Hear and step position `at` of those; return the number of events."""
+    def calls(self, at: int, positions: Sequence[dict[int, Heard]]) -> Iterator[_Row]:
+        """Yield the calls by which the shard hears and steps position `at` of those."""
         resident, flags = self._resident, positions[at][self._resident.trigger].flags
         if flags & FRESH:
-            self._mark = at
+            self._begun_at = at
         for port in self.ports:
             slot, began = port.slots[0], at - port.delay
-            heard = positions[began].get(port.population) if began >= self._mark else None
+            heard = positions[began].get(port.population) if began >= self._begun_at else None
             if heard is not None and heard.flags & RESET:
-                for lane in self._lanes:
-                    port.restart(lane=lane)
-            slot.clear()
+                yield from (_row(port.restart, lane) for lane in self._lanes)
+            yield _row(slot.clear)
             for keys, values, count in heard.chunks if heard is not None else ():
-                slot.receive(keys, values, count)
+                first = keys if isinstance(keys, int) else address_of(keys)
+                yield _row(slot.receive, first, 0 if values is None else address_of(values), count)
             for lane in self._lanes:
                 if slot.product is not nothing:
-                    slot.product(lane=lane)
+                    yield _row(slot.product, lane)
                 if port.adds:
-                    slot.add(lane=lane)
-        events = 0
+                    yield _row(slot.add, lane)
         for lane in self._lanes:
             if flags & RESET:
-                resident.reset(lane=lane)
-            events += resident.step(lane=lane, before=events)
-        return events
+                yield _row(resident.reset, lane)
+            yield _row(resident.step, lane, kind=_STEP if lane else _FIRST_STEP)
+
+
+def _row(call: Call, first: int = 0, second: int = 0, count: int = 0, *, kind: int = _PLAIN) -> _Row:
+    return call.address, address_of(call.block), first, second, count, kind
 
 
 def bind(placement: Placement) -> list[Bound]:
     """Cut and bind every shard of a placement."""
     return [Bound(shard) for placed in placement.pes for shard in cut(placement.network, placement.request, placed.share)]
+
+
+@compiled
+def _make_calls(rows: Array) -> int:
+    """Make the calls of these rows; return the number of events of their steps."""
+    events = own_events = 0
+    for row in range(rows.shape[0]):
+        address, block, first, second, count, kind = rows[row]
+        if kind == _PLAIN:
+            call_at(address, block, first, second, count)
+            continue
+        if kind == _FIRST_STEP:
+            own_events = 0
+        sent = call_at(address, block, first, own_events, 0)
+        own_events += sent
+        events += sent
+    return events
 
 
 def kernels_s(placement: Placement, shards: list[Bound], positions: list[dict[int, Section]], alone: bool = False) -> float:
@@ -92,42 +110,24 @@ def kernels_s(placement: Placement, shards: list[Bound], positions: list[dict[in
 
     """
     heard = [{n: Heard(section.flags, _chunks(placement, section)) for n, section in sections.items()} for sections in positions]
-    layers = placement.network.layers
-    need = sum(count for sections in heard for n in layers for _, _, count in sections[n].chunks)
-    events = 0
+    need = sum(count for sections in heard for n in placement.network.layers for _, _, count in sections[n].chunks)
+    order = [(shard, at) for shard in shards for at in range(len(heard))]
+    order = order if alone else sorted(order, key=lambda turn: turn[1])
+    rows = np.array([row for shard, at in order for row in shard.calls(at, heard)], np.int64)
+    _make_calls(rows[:0])  # compiles it, or loads what was compiled
     began = time.thread_time()
-    if alone:
-        for shard in shards:
-            for at in range(len(heard)):
-                events += shard.step(at, heard)
-    else:
-        for at in range(len(heard)):
-            for shard in shards:
-                events += shard.step(at, heard)
-    elapsed = time.thread_time() - began
+    events = _make_calls(rows)
+    elapsed_s = time.thread_time() - began
     assert events == need, f"the shards emitted {events} events; the recorded run {need}"
-    return elapsed / len(positions) - _entering_s(shards, heard)
+    return elapsed_s / len(positions)
 
 
-def _entering_s(shards: list[Bound], positions: list[dict[int, Heard]]) -> float:
-    """Return what the same number of calls into compiled code costs a position if they do nothing."""
-    fifo = np.zeros(FIFO_EVENTS, np.uint32), np.zeros(FIFO_EVENTS, np.float32)
-    without = len(positions) * sum(shard.calls for shard in shards)
-    with_events = sum(len(sections[port.population].chunks) for shard in shards for port in shard.ports for sections in positions)
-    began = time.thread_time()
-    for _ in range(without):
-        nothing()
-    for _ in range(with_events):
-        nothing(*fifo, 1)
-    return (time.thread_time() - began) / len(positions)
-
-
-def _chunks(placement: Placement, section: Section) -> _Chunks:
+def _chunks(placement: Placement, section: Section) -> list[tuple[Array | int, Array | None, int]]:
     source = placement.network.populations[section.population]
     item_bytes = payload_bytes(source.payload)
     keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, np.uint8)
     events = len(values) // item_bytes if source.dense else len(keys)
-    chunks: _Chunks = []
+    chunks: list[tuple[Array | int, Array | None, int]] = []
     for first in range(0, events, FIFO_EVENTS):
         last = min(first + FIFO_EVENTS, events)
         part = values[item_bytes * first : item_bytes * last] if item_bytes else None
