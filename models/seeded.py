@@ -15,7 +15,6 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.heads.gesture import ConvLayer, Gesture
-from models.kernels import egru_cell
 from models.kernels.egru import INPUT, layer_of
 from models.network import F32, Network, Population, SparseRows
 
@@ -74,6 +73,8 @@ def seeded_egru(
             "recurrent_bias": _uniform(rng, 3 * units, 0.1),
         }
         if inside:
+            from models.kernels import egru_cell  # whose code a run without it would compile
+
             populations += egru_cell.layer_of(
                 len(populations), len(populations) - 1, kernel=kernel, recurrent=recurrent, bias=vectors["bias"],
                 threshold=vectors["threshold"], params={"zoneout": zoneout}, name=str(number),

@@ -226,7 +226,8 @@ def _take_batches(block: int, keys: int, values: int, count: int) -> int:  # noq
                 _sched_yield()  # to whoever it waits for
             size = np.int32(call_at(receive, first, socket, 0 if wait else DO_NOT_WAIT, 0))
         left[_IDENTITY], left[_IDENTITY_SIZE] = call_at(data_of, first, 0, 0, 0), size
-        sender = _sender_of(left[_IDENTITY], int(size), table, entries)
+        length = int(np.int64(size))  # else checksums are compiled for int32 as well
+        sender = _sender_of(left[_IDENTITY], length, table, entries)
         size = np.int32(call_at(receive, second, socket, 0, 0))  # a message's frames come together
         if size < 0:
             return _CUT

@@ -600,18 +600,17 @@ def grown(warmed, driven):
     before = compiled()
     for name in driven:
         drive(name, 0.0)
-        drive(name, 0.5)
     return sorted(name for name, number in compiled().items() if number > before.get(name, 0))
 
-def grown_ahead(numeric):
+def grown_ahead(trace=0.0, **numeric):
     sizes = []
     for name in formats.names():
-        ports = [PortSize("input", 0, 0, shape) for shape in shapes(0, **numeric)]
+        ports = [PortSize("input", 0, 0, shape) for shape in shapes(trace, **numeric)]
         sizes += [ShardSize(population=1, kernel="egru", format=name, units=1, lanes=2, ports=(port,)) for port in ports]
     compile_ahead(sizes)
     first = compiled()
     for name in formats.names():
-        drive(name, 0.0, **numeric)
+        drive(name, trace, **numeric)
     return sorted(name for name, number in compiled().items() if number > first.get(name, 0))
 
 def child(label, answer):
@@ -624,8 +623,9 @@ def child(label, answer):
 
 for label, names in [("all", formats.names()), *((name, [name]) for name in formats.names())]:
     child(label, lambda: grown(names, names))
-child("ahead", lambda: grown_ahead(dict(weight="int8", payload="int8")))
-child("ahead, phased", lambda: grown_ahead(dict(weight="int8", payload="int8", phases=2)))
+child("ahead", lambda: grown_ahead(weight="int8", payload="int8"))
+child("ahead, phased", lambda: grown_ahead(weight="int8", payload="int8", phases=2))
+child("ahead, traced", lambda: grown_ahead(trace=0.5))
 """
 
 
@@ -650,7 +650,7 @@ def test_loading_a_format_compiles_everything_that_most_runs_need(compiled_late,
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("what", ["ahead", "ahead, phased"])
+@pytest.mark.parametrize("what", ["ahead", "ahead, phased", "ahead, traced"])
 def test_what_other_runs_need_is_compiled_ahead(compiled_late, what):
     """So that the processes of a run find it in the cache."""
     assert compiled_late[what] == []

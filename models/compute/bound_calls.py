@@ -377,5 +377,21 @@ def _do_nothing() -> None:
     pass
 
 
-nothing = _do_nothing.bind()
+class LateCall(Call):
+    """A call without operands that is bound where something asks for a part of it: whoever only imports compiles nothing."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Bindable) -> None:
+        self._function = function
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Call.__slots__:
+            raise AttributeError(name)
+        bound = self._function.bind()
+        self.address, self.block, self.parts = bound.address, bound.block, bound.parts
+        return object.__getattribute__(self, name)
+
+
+nothing: Call = LateCall(_do_nothing)
 """Does nothing: the product of a port whose accumulators are the product already, the restart of one without a trace."""

@@ -27,7 +27,6 @@ from models.compute.bound_calls import (
     Floats,
     Lane,
     Number,
-    bindable,
     bindable_late,
     call_at,
     zeroing_lane,
@@ -37,14 +36,14 @@ from models.network import Array
 from models.shard import PortShape
 
 
-@bindable
+@bindable_late  # few ports keep a trace
 def _fade(trace: Floats, keep: Float) -> None:
     """Let every element of the trace (lanes * source units,) fade, once a position; `keep` is the decay."""
     for i in range(trace.size):
         trace[i] = keep * trace[i] + np.float32(0)  # +0 is what a silent unit adds: it makes a -0 the +0 of the equation
 
 
-@bindable
+@bindable_late
 def _add(trace: Floats, share: Float, units: EventKeys, events: EventValues) -> None:
     """Add the events, behind `_fade` and each at most once; `share` is 1 - decay."""
     for e in range(units.size):

@@ -42,13 +42,16 @@ def project(keys: Array, values: Array, first_key: int, columns: Array, bias: Ar
         hidden[hidden < 0] = 0
 
 
-@compiled
 def log_likelihood(logits: Array, target: int) -> float:
     """Return the natural logarithm of the softmax probability of word `target`; sums in float64, ascending."""
+    return _log_likelihood(logits, target, np.empty_like(logits))
+
+
+@compiled
+def _log_likelihood(logits: Array, target: int, powers: Array) -> float:  # room for powers: to make it would take long to compile
     top = logits[0]
     for w in range(1, logits.size):
         top = max(top, logits[w])
-    powers = np.empty_like(logits)
     for w in range(logits.size):
         powers[w] = exp32(logits[w] - top)
     total = 0.0
