@@ -227,7 +227,7 @@ def test_modules_that_compile_are_listed_once_the_longest_first():
     """By the list two processes share the work of a first compile."""
     importlib.import_module("pe.router_loop")
     importlib.import_module("pe.socket_loop")
-    modules = compiling.modules_with_callbacks()
+    modules = compiling.modules_to_compile()
     assert len(modules) == len(set(modules)) <= 256  # a number has one byte
     assert {"pe.tick", "pe.bundle_calls", "pe.column_calls", "pe.router_loop", "pe.socket_loop"} <= set(modules)
     assert set(modules) == {callback._pyfunc.__module__ for callback in compiling._callbacks}

@@ -30,8 +30,9 @@ def import_all() -> None:
         _load_module(module)
 
 
-def warm_up() -> None:
-    """Compile, or load from the cache, a PE's tick, the kernels and the format of the run, and the heads of its workload.
+def warm_up(*, begin: int = 0) -> None:
+    """Compile, or load from the cache, a PE's tick, the kernels and the format of the run, and the heads of its workload; but not
+    the functions that were declared before number `begin`, whose code another process has put into the cache.
 
     ModelError where the compiler fails and a user's settings may be why.
     """
@@ -46,7 +47,7 @@ def warm_up() -> None:
             _load_module(preload)
         with _left_to_who_needs_it():
             load_noted(members_needed())
-        compile_callbacks()
+        compile_callbacks(begin=begin)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """Numba's settings, which a user may have left in the environment from other work: they are looked at before anything compiles."""
 
+import importlib
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,20 @@ def load_compiler() -> None:
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set at import, by name
         raise ModelError("NUMBA_DISABLE_JIT is set: kernels need the compiler; unset it")
     _check_processor(numba.config)
+
+
+def load_array_types() -> None:
+    """Load what numba knows of arrays, but without scipy, which it takes for products of matrices: no kernel has one, and it is a
+    tenth of a second.
+    """
+    products = "scipy.linalg.cython_blas"
+    if products in sys.modules:
+        return
+    sys.modules[products] = None  # type: ignore[assignment]  # says that there is none
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[products]
 
 
 def _check_processor(config: Any) -> None:

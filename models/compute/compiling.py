@@ -6,15 +6,16 @@ order written in the source, so a result is the same on every machine. What is c
 """
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.ccallback import CFunc
 
-from models.compute.inside_code import InsideCompiler, InsideDispatcher
+from models.compute.inside_code import InsideCompiler, InsideDispatcher, WholeInsideCompiler
 from models.compute.kernel_cache import ROOT, KernelCache, KernelFolder, compiler_identity, sources_digest
+from models.compute.kernel_compiler import KernelCompiler, WholeCompiler
 from models.families import user_folders, user_sources
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +29,7 @@ _COMPILED = (
     "models/tile_steps",
     "pe",
 )  # a PE's tick inlines of several of these
+_PACKAGES = ("models", "noc", "pe", "host")
 _COMPLETE = "whole"  # begins the name of a mark in the cache's folder, when that has everything for a kind of run, and of a note
 _dispatchers: list[Any] = []
 _callbacks: list[Any] = []
@@ -59,15 +61,25 @@ def _is_users_own(function: Callable[..., Any]) -> bool:
     return any(Path(function.__code__.co_filename).is_relative_to(folder) for folder in user_folders())
 
 
+def _is_kernel(function: Callable[..., Any]) -> bool:
+    """Tell whether a function is the project's, which knows what its compiler leaves out."""
+    return any(Path(function.__code__.co_filename).is_relative_to(ROOT / package) for package in _PACKAGES)
+
+
+def _compiler_of(function: Callable[..., Any]) -> Any:
+    """Return the class of what compiles a function that has an address."""
+    return KernelCompiler if _is_kernel(function) else WholeCompiler
+
+
 # Nothing in C calls these; and what only compiled code calls has no entry for Python either. Both would be a good part of the work.
 _CALLED: Any = {"error_model": "numpy", "fastmath": False, "no_cfunc_wrapper": True}
-_INSIDE: Any = {**_CALLED, "inline": "never", "no_cpython_wrapper": True, "pipeline_class": InsideCompiler}
+_INSIDE: Any = {**_CALLED, "inline": "never", "no_cpython_wrapper": True}
 
 
 def compiled(function: F) -> F:
     """Compile `function` at its first call (numba, nopython, IEEE float32, cached on disk)."""
     # error_model "numpy": a division does not test for zero, which no kernel here can reach.
-    dispatcher: Any = numba.njit(**_CALLED)(function)
+    dispatcher: Any = numba.njit(**_CALLED, pipeline_class=_compiler_of(function))(function)
     dispatcher._cache = _cache_of(function)
     _dispatchers.append(dispatcher)
     return cast(F, dispatcher)
@@ -84,7 +96,8 @@ def always_inlined(function: F) -> F:
 
 
 def _inside(function: F, **options: Any) -> F:
-    dispatcher: Any = numba.njit(**_INSIDE, **options)(function)
+    compiler = InsideCompiler if _is_kernel(function) else WholeInsideCompiler
+    dispatcher: Any = numba.njit(**_INSIDE, **options, pipeline_class=compiler)(function)
     dispatcher.__class__ = InsideDispatcher
     return cast(F, dispatcher)
 
@@ -107,7 +120,9 @@ def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     """Compile `function` for one of numba's signatures, once its address is asked for (cached on disk); a user's own at once: what
     is wrong with it belongs into the line on its file.
     """
-    callback = Callback(function, (signature.args, signature.return_type), locals={}, options={})
+    callback = Callback(
+        function, (signature.args, signature.return_type), locals={}, options={}, pipeline_class=_compiler_of(function)
+    )
     callback._cache = _cache_of(function, is_linked=False)
     if _is_users_own(function):
         callback.compile()
@@ -115,18 +130,26 @@ def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     return callback
 
 
-def compile_callbacks(modules: Collection[str] = ()) -> None:
+def compile_callbacks(modules: Collection[str] = (), *, begin: int = 0) -> None:
     """Compile every callback that was declared, or load it from the cache, so that no process forked from this one need do it;
-    where `modules` are named, only theirs.
+    where `modules` are named, only theirs, and of all in turn those from number `begin` on.
     """
-    for callback in _callbacks:
+    for callback in _callbacks[begin:]:
         if not modules or callback._pyfunc.__module__ in modules:
             callback.address  # noqa: B018
 
 
-def modules_with_callbacks() -> list[str]:
-    """Return the modules that have declared callbacks, those with the longest sources first, which take the longest to compile."""
+def callback_count() -> int:
+    """How many callbacks were declared until now."""
+    return len(_callbacks)
+
+
+def modules_to_compile(members: Iterable[str] = ()) -> list[str]:
+    """Return the modules that have declared callbacks, and `members` of the project's, those with the longest sources first: they
+    take the longest to compile.
+    """
     files = {callback._pyfunc.__module__: Path(callback._pyfunc.__code__.co_filename) for callback in _callbacks}
+    files |= {module: (ROOT / module.replace(".", "/")).with_suffix(".py") for module in members if module not in files}
     return sorted(files, key=lambda module: (-files[module].stat().st_size, module))
 
 

@@ -10,22 +10,26 @@ from typing import Any, NoReturn
 
 from numba._dynfunc import make_function
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_lock import require_global_compiler_lock
 from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
 
+from models.compute.kernel_compiler import KernelCompiler, WholeCompiler
+
 
 class InsideLibrary(JITCodeLibrary):
-    """The code of a function, with that of what it calls, to be linked with its callers'."""
+    """The code of a function, to be linked with its callers', as what it calls itself is."""
+
+    @property
+    def libraries(self) -> tuple[Any, ...]:
+        """Itself, and those of all that the function calls, however far away."""
+        return tuple(dict.fromkeys((self, *self._linking_libraries)))
 
     def finalize(self) -> None:
-        """Put the code of what the function calls beside its own."""
+        """Finish without linking: what the function calls is linked once, with whoever has an address."""
         require_global_compiler_lock()
         self._raise_if_finalized()
-        for library in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._final_module.verify()
         self._finalize_dynamic_globals()
         self._finalized = True
@@ -45,20 +49,21 @@ class InsideLowering(NativeLowering):
         lowered = state["cr"]
         # Numba knows a function by its entry for Python. This one leads nowhere, and `InsideDispatcher` keeps Python from it.
         entry = make_function(lowered.fndesc.lookup_module(), lowered.fndesc.qualname, "", 0, lowered.env, (library,))
-        state.targetctx.insert_user_function(entry, lowered.fndesc, [library])
+        state.targetctx.insert_user_function(entry, lowered.fndesc, library.libraries)
         state["cr"] = lowered._replace(cfunc=entry)
         return True
 
 
-class InsideCompiler(CompilerBase):
-    """The passes that such a function goes through."""
+class InsideCompiler(KernelCompiler):
+    """Compiles a kernel that only compiled code calls."""
 
-    def define_pipelines(self) -> list[Any]:
-        """Return numba's own passes, but for how the function is written at the end."""
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [(InsideLowering if step is NativeLowering else step, about) for step, about in passes.passes]
-        passes.finalize()
-        return [passes]
+    lowering = InsideLowering
+
+
+class WholeInsideCompiler(WholeCompiler):
+    """Compiles such a function of a user's own."""
+
+    lowering = InsideLowering
 
 
 class InsideDispatcher(CPUDispatcher):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 _COMPILING = re.compile(
-    r"^compiling    kernels \([^\n]*\), once for this version of the code; this takes ten seconds to a minute\n", re.MULTILINE
+    r"^compiling    kernels \([^\n]*\), once for this version of the code; this takes five seconds to a minute\n", re.MULTILINE
 )
 
 
